@@ -1,0 +1,188 @@
+import type { Failure } from "./failure.js";
+import type { Payload } from "./payload.js";
+import type { Plan } from "./plan.js";
+import { isTerminal, type ExecutionStatus, type TaskStatus } from "./status.js";
+
+/**
+ * What the core knows of a task. READY and RUNNING are one state here, READY: "attempt n is out".
+ * Who has it is the business of leases and does not change what may happen next.
+ */
+export interface TaskState {
+  status: TaskStatus;
+  attempt: number;
+  crashes: number;
+  firstReadyAtMs: number | undefined;
+  readyAtMs: number | undefined;
+  /** When the core must look at the task again: its retry, its queue timeout or its total timeout. */
+  dueAtMs: number | undefined;
+  /** Kept only while a successor or the workflow output may still read it. */
+  output: Payload | undefined;
+  failure: Failure | undefined;
+}
+
+/** What never changes in an execution. */
+export interface ExecutionFacts {
+  readonly namespaceId: number;
+  readonly executionId: string;
+  readonly plan: Plan;
+  readonly input: Payload;
+  readonly createdAtMs: number;
+  /** Added to the priority of each task. */
+  readonly priority: number;
+  /** 32 hexadecimal digits. */
+  readonly traceId: string;
+  /** Of the caller's trace context. */
+  readonly traceFlags: number | undefined;
+  readonly deadlineAtMs: number | undefined;
+}
+
+/** What the core knows of an execution: the facts, and what commands change. */
+export interface ExecutionState {
+  readonly facts: ExecutionFacts;
+  revision: number;
+  status: ExecutionStatus;
+  cancelRequestedAtMs: number | undefined;
+  cancelReason: string | undefined;
+  /** When running tasks of a cancelled execution are ended by force. */
+  cancelDueAtMs: number | undefined;
+  output: Payload | undefined;
+  failure: Failure | undefined;
+  finishedAtMs: number | undefined;
+  /** By plan index. A task that is PENDING has none. */
+  readonly tasks: Array<TaskState | undefined>;
+  /** By plan index: dependencies that are not terminal. */
+  readonly unresolved: number[];
+  /** By plan index: readers of the output that are not terminal or have not been made ready. */
+  readonly unread: number[];
+  /** Tasks that must still end before the execution can. */
+  openCount: number;
+  /** Bytes of the outputs that are kept. */
+  keptBytes: number;
+}
+
+/** The state of an execution of which nothing has happened yet. */
+export function newState(facts: ExecutionFacts): ExecutionState {
+  const { tasks } = facts.plan;
+  return {
+    facts,
+    revision: 0,
+    status: "RUNNING",
+    cancelRequestedAtMs: undefined,
+    cancelReason: undefined,
+    cancelDueAtMs: undefined,
+    output: undefined,
+    failure: undefined,
+    finishedAtMs: undefined,
+    tasks: [],
+    unresolved: tasks.map((task) => task.dependsOn.length),
+    unread: tasks.map((task) => task.readers.length + (task.readByOutput ? 1 : 0)),
+    openCount: tasks.length,
+    keptBytes: 0,
+  };
+}
+
+/** The columns of an execution that change, as they are stored. */
+export type StoredExecution = Pick<
+  ExecutionState,
+  | "revision"
+  | "status"
+  | "cancelRequestedAtMs"
+  | "cancelReason"
+  | "cancelDueAtMs"
+  | "output"
+  | "failure"
+  | "finishedAtMs"
+>;
+
+/** A stored task, by its plan index. RUNNING is stored by leases and read as READY. */
+export interface StoredTask extends TaskState {
+  readonly index: number;
+}
+
+/**
+ * Brings a state up to date with rows that changed since its revision; with `newState` and all rows
+ * it restores an execution. Only rows whose revision is higher than the state's may be given.
+ */
+export function refreshState(
+  state: ExecutionState,
+  execution: StoredExecution,
+  rows: readonly StoredTask[],
+): void {
+  for (const row of rows) refreshTask(state, row);
+  state.revision = execution.revision;
+  state.status = execution.status;
+  state.cancelRequestedAtMs = execution.cancelRequestedAtMs;
+  state.cancelReason = execution.cancelReason;
+  state.cancelDueAtMs = execution.cancelDueAtMs;
+  state.output = execution.output;
+  state.failure = execution.failure;
+  state.finishedAtMs = execution.finishedAtMs;
+  if (state.cancelRequestedAtMs !== undefined) state.openCount = countOpenRows(state);
+}
+
+function refreshTask(state: ExecutionState, row: StoredTask): void {
+  const { index, ...task } = row;
+  const previous = state.tasks[index];
+  if (previous?.output !== undefined) state.keptBytes -= previous.output.data.length;
+  const next: TaskState = {
+    ...task,
+    status: task.status === "RUNNING" ? "READY" : task.status,
+    output: undefined,
+  };
+  state.tasks[index] = next;
+  if (previous === undefined) markRead(state, index);
+  if (!isTerminal(next.status)) return;
+  keepOutput(state, index, task.output);
+  if (previous !== undefined && isTerminal(previous.status)) return;
+  state.openCount--;
+  for (const successor of planTask(state, index).successors) bump(state.unresolved, successor, -1);
+}
+
+/** Remembers the output of a task for as long as something may read it. */
+export function keepOutput(state: ExecutionState, index: number, output: Payload | undefined): void {
+  const task = state.tasks[index];
+  if (task === undefined || output === undefined || (state.unread[index] ?? 0) <= 0) return;
+  task.output = output;
+  state.keptBytes += output.data.length;
+}
+
+/** Notes that a task left PENDING, so that it never reads the outputs of others again. */
+export function markRead(state: ExecutionState, index: number): void {
+  for (const source of planTask(state, index).reads) {
+    bump(state.unread, source, -1);
+    if ((state.unread[source] ?? 0) > 0) continue;
+    const task = state.tasks[source];
+    if (task?.output === undefined) continue;
+    state.keptBytes -= task.output.data.length;
+    task.output = undefined;
+  }
+}
+
+/** A task that the state refers to; an index that the plan lacks is a defect. */
+export function planTask(state: ExecutionState, index: number): Plan["tasks"][number] {
+  const task = state.facts.plan.tasks[index];
+  if (task === undefined)
+    throw new RangeError(`The plan of ${state.facts.plan.workflow} has no task ${index}`);
+  return task;
+}
+
+function countOpenRows(state: ExecutionState): number {
+  let open = 0;
+  for (const task of state.tasks) if (task !== undefined && !isTerminal(task.status)) open++;
+  return open;
+}
+
+function bump(counts: number[], index: number, by: number): void {
+  counts[index] = (counts[index] ?? 0) + by;
+}
+
+/** An estimate of the memory that a state takes, for the state cache. */
+export function stateSizeBytes(state: ExecutionState): number {
+  return (
+    600 +
+    state.facts.input.data.length +
+    state.keptBytes +
+    state.facts.plan.tasks.length * 32 +
+    state.tasks.length * 120
+  );
+}

@@ -1,0 +1,14 @@
+import type { ExecutionState } from "./execution-state.js";
+import type { InputSource } from "./resolve-input.js";
+
+/** What inputs and the workflow output are made from, as the execution has it now. */
+export function inputSource({ facts, tasks }: ExecutionState, payloadBytesMax: number): InputSource {
+  return {
+    executionId: facts.executionId,
+    workflow: facts.plan.workflow,
+    createdAtMs: facts.createdAtMs,
+    input: facts.input,
+    payloadBytesMax,
+    outputOf: (index) => tasks[index]?.output,
+  };
+}
