@@ -1,0 +1,149 @@
+import type { AttemptRef, HelloRequest, SessionSink, WelcomeAnswer, WorkerSession } from "./api.js";
+import { heldKey, holdAttempt, type HeldAttempt } from "./held-attempt.js";
+import { uuidv7 } from "./ids.js";
+import type { HeldTask, SessionRow } from "./lease-store.js";
+import { Session, type SessionFacts } from "./session.js";
+import type { SessionContext, Sessions } from "./sessions.js";
+
+/** Opens the session of a worker stream, or goes on with one whose stream broke. */
+export async function connectWorker(
+  context: SessionContext,
+  sessions: Sessions,
+  namespaceId: number,
+  hello: HelloRequest,
+  sink: SessionSink,
+): Promise<{ session: WorkerSession; welcome: WelcomeAnswer }> {
+  const resumed = await resume(context, sessions, namespaceId, hello, sink);
+  if (resumed !== undefined) return resumed;
+  const row = sessionRow(context, namespaceId, uuidv7(context.clock.nowMs()), hello);
+  await context.store.openSession(row);
+  const session = new Session(factsOf(context, row), sink, sessions);
+  sessions.add(session, []);
+  session.grant(hello.credit);
+  const stale = (hello.resume?.held ?? []).map((attempt) => ({ attempt, reason: "SESSION_LOST" }));
+  return { session, welcome: welcome(context, session, { resumed: false, stale }) };
+}
+
+async function resume(
+  context: SessionContext,
+  sessions: Sessions,
+  namespaceId: number,
+  hello: HelloRequest,
+  sink: SessionSink,
+): Promise<{ session: WorkerSession; welcome: WelcomeAnswer } | undefined> {
+  if (hello.resume === undefined) return undefined;
+  const { sessionId, held } = hello.resume;
+  const letGo = await sessions.keepOpen(sessionId);
+  try {
+    const row = sessionRow(context, namespaceId, sessionId, hello);
+    if (!(await context.store.resumeSession(row))) return undefined;
+    const before = sessions.get(sessionId);
+    if (before !== undefined) sessions.replace(before);
+    const tasks = await context.store.readHeldTasks([sessionId]);
+    const session = new Session(factsOf(context, row), sink, sessions);
+    const stale = takeOver(context, sessions, { session, before, ...compareHeld(held, tasks) });
+    session.grant(hello.credit);
+    return { session, welcome: welcome(context, session, { resumed: true, stale }) };
+  } finally {
+    letGo();
+  }
+}
+
+/** Begins a stream with what stands of its session; the rest goes to others. */
+function takeOver(
+  { clock }: SessionContext,
+  sessions: Sessions,
+  {
+    session,
+    before,
+    standing,
+    undelivered,
+    stale,
+  }: ReturnType<typeof compareHeld> & { session: Session; before: Session | undefined },
+): WelcomeAnswer["stale"] {
+  const attempts = standing.map((task) => adoptAttempt(task, before, clock.nowMs()));
+  sessions.add(session, attempts);
+  for (const task of undelivered) {
+    const attempt = adoptAttempt(task, before, clock.nowMs());
+    session.hold(attempt);
+    sessions.lose(attempt, "UNDELIVERED", false);
+  }
+  return stale;
+}
+
+/** Sets what the worker says that it holds against what the database says. */
+export function compareHeld(
+  held: readonly AttemptRef[],
+  tasks: readonly HeldTask[],
+): { standing: HeldTask[]; undelivered: HeldTask[]; stale: WelcomeAnswer["stale"] } {
+  const claimed = new Map(held.map((attempt) => [`${heldKey(attempt)}#${attempt.lease}`, attempt]));
+  const standing: HeldTask[] = [];
+  const undelivered: HeldTask[] = [];
+  for (const task of tasks) {
+    if (claimed.delete(`${heldKey(task)}#${task.lease}`)) standing.push(task);
+    else undelivered.push(task);
+  }
+  const stale = [...claimed.values()].map((attempt) => ({ attempt, reason: "SUPERSEDED" }));
+  return { standing, undelivered, stale };
+}
+
+/** A hand-out that the database has, held on a new stream; the worker has it, so frame 0 has carried it. */
+export function adoptAttempt(task: HeldTask, before: Session | undefined, nowMs: number): HeldAttempt {
+  const { executionId, taskId, mapIndex, attempt, lease } = task;
+  const next = holdAttempt({ ...task, ref: { executionId, taskId, mapIndex, attempt, lease } }, 0, nowMs);
+  const previous = before?.held.get(heldKey(task));
+  if (previous?.ref.lease === lease) {
+    next.details = previous.details;
+    next.progress = previous.progress;
+  }
+  return next;
+}
+
+/** The row of a session that begins or moves here. */
+export function sessionRow(
+  context: SessionContext,
+  namespaceId: number,
+  sessionId: string,
+  hello: Omit<HelloRequest, "resume" | "namespace" | "features" | "credit"> & { readonly polls?: boolean },
+): SessionRow {
+  const { workerName, sdkName, sdkVersion, buildId, handlers, queues, labels, slots } = hello;
+  const worker = { workerName, sdkName, sdkVersion, buildId, handlers, queues, labels, slots };
+  return { namespaceId, sessionId, replicaId: context.replicaId, ...worker, polls: hello.polls === true };
+}
+
+/** What the engine keeps of a session in memory. */
+export function factsOf(
+  context: SessionContext,
+  row: SessionRow,
+  silenceMs = context.settings.beatTimeoutMs,
+): SessionFacts {
+  const { sessionId, namespaceId, workerName, handlers, queues, slots, polls } = row;
+  return {
+    sessionId,
+    namespaceId,
+    workerName,
+    handlers,
+    queues,
+    slots,
+    polls,
+    silenceMs,
+    creditMax: context.settings.creditMax,
+  };
+}
+
+function welcome(
+  context: SessionContext,
+  session: Session,
+  resumed: Pick<WelcomeAnswer, "resumed" | "stale">,
+): WelcomeAnswer {
+  const { beatIntervalMs, beatTimeoutMs, deliveryTimeoutMs } = context.settings;
+  const { replicaId } = context;
+  return {
+    sessionId: session.sessionId,
+    replicaId,
+    beatIntervalMs,
+    beatTimeoutMs,
+    deliveryTimeoutMs,
+    ...resumed,
+  };
+}

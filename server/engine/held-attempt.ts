@@ -1,0 +1,67 @@
+import type { Payload } from "../core/payload.js";
+import type { AttemptRef, ProgressValue } from "./api.js";
+
+/** A hand-out that a local session has. Its lease costs nothing in the database. */
+export interface HeldAttempt {
+  readonly namespaceId: number;
+  readonly ref: AttemptRef;
+  readonly sessionId: string;
+  readonly crashes: number;
+  /** When the server ends the attempt, by its attempt or total timeout. */
+  readonly dueAtMs: number | undefined;
+  readonly dueReason: "ATTEMPT_TIMEOUT" | "TOTAL_TIMEOUT";
+  readonly heartbeatTimeoutMs: number | undefined;
+  /** The frame that carried it; it counts as received once a frame as high is acknowledged. */
+  frame: number;
+  lastBeatMs: number;
+  details: Payload | undefined;
+  progress: ProgressValue | undefined;
+  /** Already told to stop. */
+  stopping: boolean;
+  /** The server is taking it back. */
+  losing: boolean;
+}
+
+/** The frame of an assignment that was never sent. */
+export const UNSENT_FRAME = Number.MAX_SAFE_INTEGER;
+
+/** The facts that a hand-out starts with. */
+export interface HandOutFacts {
+  readonly namespaceId: number;
+  readonly ref: AttemptRef;
+  readonly sessionId: string;
+  readonly crashes: number;
+  readonly startedAtMs: number;
+  readonly attemptTimeoutMs: number | undefined;
+  readonly heartbeatTimeoutMs: number | undefined;
+  readonly totalDueAtMs: number | undefined;
+}
+
+/** Starts to hold a hand-out; its first beat is due one heartbeat timeout from `nowMs`. */
+export function holdAttempt(facts: HandOutFacts, frame: number, nowMs: number): HeldAttempt {
+  const attemptDueAtMs = facts.startedAtMs + (facts.attemptTimeoutMs ?? Infinity);
+  const totalDueAtMs = facts.totalDueAtMs ?? Infinity;
+  const dueAtMs = Math.min(attemptDueAtMs, totalDueAtMs);
+  return {
+    namespaceId: facts.namespaceId,
+    ref: facts.ref,
+    sessionId: facts.sessionId,
+    crashes: facts.crashes,
+    dueAtMs: dueAtMs === Infinity ? undefined : dueAtMs,
+    dueReason: totalDueAtMs < attemptDueAtMs ? "TOTAL_TIMEOUT" : "ATTEMPT_TIMEOUT",
+    heartbeatTimeoutMs: facts.heartbeatTimeoutMs,
+    frame,
+    lastBeatMs: nowMs,
+    details: undefined,
+    progress: undefined,
+    stopping: false,
+    losing: false,
+  };
+}
+
+/** Names a task instance among all that a replica holds; a task is held at most once. */
+export function heldKey(task: { executionId: string; taskId: string; mapIndex: number }): string {
+  return task.mapIndex < 0
+    ? `${task.executionId}/${task.taskId}`
+    : `${task.executionId}/${task.taskId}/${task.mapIndex}`;
+}

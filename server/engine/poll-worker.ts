@@ -1,0 +1,136 @@
+import { HeadraceError } from "../core/errors.js";
+import type { Assignment, BeatEntry, CancelNotice, PollRequest, ReportAck, ReportEntry } from "./api.js";
+import { adoptAttempt, factsOf, sessionRow } from "./connect-worker.js";
+import { uuidv7 } from "./ids.js";
+import type { SessionRow } from "./lease-store.js";
+import { Mailbox } from "./mailbox.js";
+import { Session } from "./session.js";
+import type { SessionContext, Sessions } from "./sessions.js";
+
+/** Serves hosts that cannot hold a stream, with the sessions, leases and fences of the streams. */
+export class PollWorkers {
+  readonly #context: SessionContext;
+  readonly #sessions: Sessions;
+  readonly #mailboxes = new WeakMap<Session, Mailbox>();
+
+  constructor(context: SessionContext, sessions: Sessions) {
+    this.#context = context;
+    this.#sessions = sessions;
+  }
+
+  /** Takes tasks, waiting for the first if asked to. Each call renews the session. */
+  async poll(
+    namespaceId: number,
+    request: PollRequest,
+    signal: AbortSignal,
+  ): Promise<{ sessionId: string; assignments: readonly Assignment[]; cancels: readonly CancelNotice[] }> {
+    const { session, mailbox } =
+      request.sessionId === ""
+        ? await this.#open(namespaceId, request)
+        : await this.#find(namespaceId, request.sessionId, request.sessionTimeoutMs);
+    session.received(mailbox.takenFrame);
+    if (request.maxTasks > 0) await this.#waitForTasks(session, mailbox, request, signal);
+    const { sessionId } = session;
+    // Nobody is there to take them: they wait for the next call.
+    if (signal.aborted) return { sessionId, assignments: [], cancels: [] };
+    return {
+      sessionId,
+      assignments: mailbox.takeAssignments(request.maxTasks),
+      cancels: mailbox.takeCancels(),
+    };
+  }
+
+  async #waitForTasks(
+    session: Session,
+    mailbox: Mailbox,
+    { maxTasks, waitMs }: PollRequest,
+    signal: AbortSignal,
+  ): Promise<void> {
+    session.setCredit(maxTasks - mailbox.waiting);
+    session.awaitsUntilMs = this.#context.clock.nowMs() + waitMs;
+    await mailbox.waitForAssignments(waitMs, signal);
+    session.setCredit(0);
+    session.awaitsUntilMs = 0;
+    session.received(0);
+  }
+
+  /** Commits outcomes and takes beats in. */
+  async report(
+    namespaceId: number,
+    request: { sessionId: string; reports: readonly ReportEntry[]; beats: readonly BeatEntry[] },
+  ): Promise<{ acks: readonly ReportAck[]; cancels: readonly CancelNotice[] }> {
+    const { session, mailbox } = await this.#find(namespaceId, request.sessionId, undefined);
+    session.received(mailbox.takenFrame);
+    session.beat(request.beats);
+    const acks = await Promise.all(
+      request.reports.map((entry) => this.#sessions.commitReport(session, entry)),
+    );
+    return { acks, cancels: mailbox.takeCancels() };
+  }
+
+  async #open(namespaceId: number, request: PollRequest): Promise<{ session: Session; mailbox: Mailbox }> {
+    const { workerName, sdkName, sdkVersion, handlers, queues } = request;
+    const hello = {
+      workerName,
+      sdkName,
+      sdkVersion,
+      buildId: "",
+      handlers,
+      queues,
+      labels: {},
+      slots: 0,
+      polls: true,
+    };
+    const row = sessionRow(this.#context, namespaceId, uuidv7(this.#context.clock.nowMs()), hello);
+    await this.#context.store.openSession(row);
+    return this.#begin(row, request.sessionTimeoutMs);
+  }
+
+  /** The session, which follows its worker to whichever replica the call reached. */
+  async #find(
+    namespaceId: number,
+    sessionId: string,
+    timeoutMs: number | undefined,
+  ): Promise<{ session: Session; mailbox: Mailbox }> {
+    const { store, replicaId, clock } = this.#context;
+    const letGo = await this.#sessions.keepOpen(sessionId);
+    try {
+      const row = await store.adoptSession(namespaceId, sessionId, replicaId);
+      if (row === undefined) throw sessionNotFound(sessionId);
+      const tasks = row.moved || !this.#serves(sessionId) ? await store.readHeldTasks([sessionId]) : [];
+      const known = this.#sessions.get(sessionId);
+      const mailbox = known === undefined ? undefined : this.#mailboxes.get(known);
+      if (!row.moved && known?.connected === true && mailbox !== undefined)
+        return { session: known, mailbox };
+      const begun = this.#begin(row, timeoutMs, mailbox);
+      for (const task of tasks) begun.session.hold(adoptAttempt(task, known, clock.nowMs()));
+      return begun;
+    } finally {
+      letGo();
+    }
+  }
+
+  #serves(sessionId: string): boolean {
+    return this.#sessions.get(sessionId)?.connected === true;
+  }
+
+  /** A session that comes back still has what waited here for its next call. */
+  #begin(
+    row: SessionRow,
+    timeoutMs: number | undefined,
+    mailbox = new Mailbox(),
+  ): { session: Session; mailbox: Mailbox } {
+    const facts = factsOf(this.#context, row, timeoutMs ?? this.#context.settings.pollSessionMs);
+    const session = new Session(facts, mailbox, this.#sessions);
+    this.#mailboxes.set(session, mailbox);
+    this.#sessions.add(session, []);
+    return { session, mailbox };
+  }
+}
+
+function sessionNotFound(sessionId: string): HeadraceError {
+  return new HeadraceError("SESSION_NOT_FOUND", `There is no open polling session ${sessionId}.`, {
+    field: "session_id",
+    actual: sessionId,
+  });
+}

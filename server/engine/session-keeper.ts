@@ -1,0 +1,116 @@
+import { HeadraceError } from "../core/errors.js";
+import type { HeldAttempt } from "./held-attempt.js";
+import { Loop } from "./loop.js";
+import type { Session } from "./session.js";
+import type { SessionContext, Sessions } from "./sessions.js";
+
+const TICK_MS = 100;
+
+/**
+ * Enforces the times of the worker protocol: silence, grace after a broken stream, acknowledgement of
+ * deliveries, and the attempt, heartbeat and total timeouts of what sessions hold.
+ */
+export class SessionKeeper {
+  readonly #context: SessionContext;
+  readonly #sessions: Sessions;
+  readonly #loop: Loop;
+
+  constructor(context: SessionContext, sessions: Sessions) {
+    this.#context = context;
+    this.#sessions = sessions;
+    this.#loop = new Loop("session-keeper", context.log, () => this.#tick());
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#loop.stop();
+  }
+
+  async #tick(): Promise<number> {
+    const nowMs = this.#context.clock.nowMs();
+    for (const session of [...this.#sessions.all]) {
+      this.#checkAttempts(session, nowMs);
+      this.#checkStream(session, nowMs);
+      if (session.graceDueMs !== undefined && session.graceDueMs <= nowMs)
+        await this.#sessions.expire(session);
+    }
+    return TICK_MS;
+  }
+
+  #checkAttempts(session: Session, nowMs: number): void {
+    for (const attempt of session.held.values()) {
+      if (attempt.losing) continue;
+      if (attempt.dueAtMs !== undefined && attempt.dueAtMs <= nowMs) {
+        this.#sessions.lose(attempt, attempt.dueReason, false);
+      } else if (isBeatDue(attempt, nowMs)) {
+        attempt.losing = true;
+        this.#loseUnlessMoved(session, attempt).catch((error: unknown) => {
+          attempt.losing = false;
+          this.#context.log.warn(
+            { ...attempt.ref, err: error },
+            "a heartbeat could not be judged, it is tried again",
+          );
+        });
+      }
+    }
+  }
+
+  /** A worker that went on at another replica beats there, while its old stream here still seems open. */
+  async #loseUnlessMoved(session: Session, attempt: HeldAttempt): Promise<void> {
+    const { store, replicaId } = this.#context;
+    const tasks = await store.readHeldTasks([session.sessionId]);
+    attempt.losing = false;
+    if (tasks.some((task) => task.replicaId !== replicaId)) this.#sessions.moved(session);
+    else if (isBeatDue(attempt, this.#context.clock.nowMs()))
+      this.#sessions.lose(attempt, "HEARTBEAT_TIMEOUT", false);
+  }
+
+  #checkStream(session: Session, nowMs: number): void {
+    if (!session.connected) return;
+    const silentMs = nowMs - Math.max(session.lastMessageMs, session.awaitsUntilMs);
+    if (silentMs > session.facts.silenceMs) {
+      session.close(silence(silentMs, session.facts.silenceMs));
+      session.graceDueMs = nowMs;
+      return;
+    }
+    const sinceMs = session.unacknowledgedSinceMs;
+    // A polling worker acknowledges with its next call, which may come when its task is done.
+    if (sinceMs === undefined || session.facts.polls) return;
+    const { deliveryTimeoutMs } = this.#context.settings;
+    const waitedMs = nowMs - sinceMs;
+    if (waitedMs > deliveryTimeoutMs) this.#takeBack(session, waitedMs);
+    else if (waitedMs > deliveryTimeoutMs / 2) session.ping();
+  }
+
+  /** The worker does not acknowledge what it is sent: what it cannot have received goes to others. */
+  #takeBack(session: Session, waitedMs: number): void {
+    const undelivered = [...session.held.values()].filter((attempt) => !session.isDelivered(attempt));
+    const limit = this.#context.settings.deliveryTimeoutMs;
+    session.close(
+      new HeadraceError(
+        "DELIVERY_NOT_ACKNOWLEDGED",
+        `${undelivered.length} assignments were not acknowledged within ${limit} ms.`,
+        { limit, actual: Math.round(waitedMs) },
+      ),
+    );
+    for (const attempt of undelivered) this.#sessions.lose(attempt, "UNDELIVERED", false);
+  }
+}
+
+function isBeatDue({ heartbeatTimeoutMs, lastBeatMs }: HeldAttempt, nowMs: number): boolean {
+  return heartbeatTimeoutMs !== undefined && lastBeatMs + heartbeatTimeoutMs <= nowMs;
+}
+
+function silence(silentMs: number, limit: number): HeadraceError {
+  return new HeadraceError(
+    "PROTOCOL_VIOLATION",
+    `The worker said nothing for ${Math.round(silentMs)} ms; the limit is ${limit}.`,
+    {
+      limit,
+      actual: Math.round(silentMs),
+    },
+  );
+}

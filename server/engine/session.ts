@@ -1,0 +1,224 @@
+import { HeadraceError } from "../core/errors.js";
+import type {
+  Assignment,
+  BeatEntry,
+  CancelNotice,
+  ReportAck,
+  ReportEntry,
+  SessionSink,
+  WorkerSession,
+} from "./api.js";
+import type { ExecutionKey } from "./commit-store.js";
+import { heldKey, UNSENT_FRAME, type HeldAttempt } from "./held-attempt.js";
+
+/** What a session asks of the registry that owns it. */
+export interface SessionOwner {
+  granted(session: Session): void;
+  report(session: Session, entry: ReportEntry): void;
+  disconnected(session: Session): void;
+  drained(session: Session): void;
+  /** Watchers of this execution have something new to see: a hand-out, or progress. */
+  stirred(key: ExecutionKey): void;
+  nowMs(): number;
+}
+
+/** What is known of a worker. */
+export interface SessionFacts {
+  readonly sessionId: string;
+  readonly namespaceId: number;
+  readonly workerName: string;
+  readonly handlers: readonly string[];
+  readonly queues: readonly string[];
+  readonly slots: number;
+  readonly polls: boolean;
+  /** How long it may be silent. */
+  readonly silenceMs: number;
+  readonly creditMax: number;
+}
+
+/** A worker session on this replica: its credit, what it holds, and how far it has acknowledged. */
+export class Session implements WorkerSession {
+  readonly sessionId: string;
+  readonly facts: SessionFacts;
+  readonly held = new Map<string, HeldAttempt>();
+  readonly #owner: SessionOwner;
+  #sink: SessionSink | undefined;
+  #credit = 0;
+  /** Whether a poll is waiting for tasks. */
+  #asks = false;
+  #receivedFrame = 0;
+  /** Frames with assignments that are not acknowledged, oldest first. */
+  #unacknowledged: Array<{ frame: number; sentAtMs: number }> = [];
+  lastMessageMs: number;
+  /** A polling worker waits for its answer until then and cannot say anything; 0 when it does not. */
+  awaitsUntilMs = 0;
+  draining = false;
+  /** Set while the stream is gone: when the session is given up. */
+  graceDueMs: number | undefined;
+  /** Whether the socket closed by itself, as it does when the worker's process ends. */
+  vanished = false;
+  /** Tasks among the held whose worker vanished before. */
+  suspects = 0;
+
+  constructor(facts: SessionFacts, sink: SessionSink, owner: SessionOwner) {
+    this.sessionId = facts.sessionId;
+    this.facts = facts;
+    this.#sink = sink;
+    this.#owner = owner;
+    this.lastMessageMs = owner.nowMs();
+  }
+
+  get credit(): number {
+    return this.#sink === undefined || this.draining ? 0 : this.#credit;
+  }
+
+  get connected(): boolean {
+    return this.#sink !== undefined;
+  }
+
+  grant(credit: number): void {
+    if (credit <= 0) return;
+    const next = this.#credit + credit;
+    if (next > this.facts.creditMax) {
+      const limit = this.facts.creditMax;
+      this.close(
+        new HeadraceError("INVALID_FIELD", `The credit would be ${next}.`, {
+          field: "credit",
+          limit,
+          actual: next,
+        }),
+      );
+      return;
+    }
+    this.#credit = next;
+    this.#owner.granted(this);
+  }
+
+  /** Sets the credit of a poll, which asks anew each time. */
+  setCredit(credit: number): void {
+    this.#credit = credit;
+    this.#asks = credit > 0;
+    if (credit > 0) this.#owner.granted(this);
+  }
+
+  /** Sets credit aside for a task that is being handed out. */
+  take(count: number): void {
+    this.#credit -= count;
+  }
+
+  /** Gives credit back that was set aside and not used. */
+  giveBack(count: number): void {
+    // Of a poll that is over nothing is left to give back.
+    if (this.facts.polls && !this.#asks) return;
+    this.#credit += count;
+  }
+
+  /** Holds the attempts and sends them, if the stream is there; otherwise they stay undelivered. */
+  deliver(attempts: readonly HeldAttempt[], assignments: readonly Assignment[]): void {
+    for (const attempt of attempts) this.hold(attempt);
+    if (this.#sink === undefined) return;
+    const frame = this.#sink.assign(assignments);
+    for (const attempt of attempts) {
+      attempt.frame = frame;
+      this.#owner.stirred({ namespaceId: attempt.namespaceId, executionId: attempt.ref.executionId });
+    }
+    const last = this.#unacknowledged.at(-1);
+    if (last?.frame !== frame) this.#unacknowledged.push({ frame, sentAtMs: this.#owner.nowMs() });
+  }
+
+  hold(attempt: HeldAttempt): void {
+    this.held.set(heldKey(attempt.ref), attempt);
+    if (attempt.crashes > 0) this.suspects++;
+  }
+
+  /** Stops holding a hand-out; false when another one, or none, is held. */
+  release(key: string, lease: number): boolean {
+    const attempt = this.held.get(key);
+    if (attempt === undefined || attempt.ref.lease !== lease) return false;
+    this.held.delete(key);
+    if (attempt.crashes > 0) this.suspects--;
+    return true;
+  }
+
+  /** Whether the worker is known to have received the assignment. */
+  isDelivered(attempt: HeldAttempt): boolean {
+    return attempt.frame <= this.#receivedFrame && attempt.frame !== UNSENT_FRAME;
+  }
+
+  report(reports: readonly ReportEntry[]): void {
+    for (const entry of reports) this.#owner.report(this, entry);
+  }
+
+  beat(beats: readonly BeatEntry[]): void {
+    for (const { attempt, progress, details } of beats) {
+      const held = this.held.get(heldKey(attempt));
+      if (held?.ref.lease !== attempt.lease) continue;
+      held.lastBeatMs = this.#owner.nowMs();
+      if (details !== undefined) held.details = details;
+      if (progress === undefined) continue;
+      held.progress = progress;
+      this.#owner.stirred({ namespaceId: held.namespaceId, executionId: attempt.executionId });
+    }
+  }
+
+  received(frame: number): void {
+    this.lastMessageMs = this.#owner.nowMs();
+    if (frame <= this.#receivedFrame) return;
+    this.#receivedFrame = frame;
+    let acknowledged = 0;
+    for (const sent of this.#unacknowledged) {
+      if (sent.frame > frame) break;
+      acknowledged++;
+    }
+    if (acknowledged > 0) this.#unacknowledged.splice(0, acknowledged);
+  }
+
+  /** When the oldest delivery was sent that is not acknowledged. */
+  get unacknowledgedSinceMs(): number | undefined {
+    return this.#unacknowledged[0]?.sentAtMs;
+  }
+
+  ping(): void {
+    this.#sink?.ping();
+  }
+
+  acknowledge(ack: ReportAck): void {
+    this.#sink?.ack([ack]);
+  }
+
+  tellStop(notices: readonly CancelNotice[]): void {
+    this.#sink?.cancel(notices);
+  }
+
+  tellDrain(reason: string): void {
+    this.draining = true;
+    this.#sink?.drain(reason);
+  }
+
+  drain(): void {
+    this.draining = true;
+    this.#owner.drained(this);
+  }
+
+  /** Gives the stream up; the session goes on and can be resumed. */
+  close(error: Error): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    this.#detach(this.#owner.nowMs() + this.facts.silenceMs);
+    sink.close(error);
+  }
+
+  disconnected(how: "closed" | "silent"): void {
+    if (this.#sink === undefined) return;
+    this.vanished = how === "closed";
+    this.#detach(how === "silent" ? this.lastMessageMs + this.facts.silenceMs : undefined);
+  }
+
+  #detach(graceDueMs: number | undefined): void {
+    this.#sink = undefined;
+    this.#credit = 0;
+    this.#unacknowledged = [];
+    this.graceDueMs = graceDueMs;
+    this.#owner.disconnected(this);
+  }
+}
