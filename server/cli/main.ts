@@ -1,0 +1,96 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { CommanderError } from "commander";
+import { readEnvironment } from "../config.js";
+import { CliError, errorJson, errorText, EXIT, toCliError, type ExitCode } from "./cli-error.js";
+import type { Cli } from "./cli.js";
+import { COMMANDS, createProgram, normalizeArguments } from "./program.js";
+import { loadServerParts } from "./load-server-parts.js";
+import { createStyle, wantsColor } from "./style.js";
+
+const SAME_INTERRUPT_MS = 500;
+
+// What dependencies plan to change is nothing that users of the command line can act on.
+(process as NodeJS.Process & { noDeprecation?: boolean }).noDeprecation = true;
+
+const exitCode = await main(process.argv.slice(2), {
+  env: readEnvironment(),
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  interrupted: listenForInterrupts(),
+  loadServerParts,
+});
+// An interrupt leaves behind what could not be called off; everything else ends by itself.
+if (exitCode === EXIT.interrupted) process.exit(exitCode);
+process.exitCode = exitCode;
+
+async function main(argv: readonly string[], cli: Cli): Promise<ExitCode> {
+  leaveQuietlyWhenUnread(cli.stdout);
+  const { version, args } = normalizeArguments(argv);
+  if (version) {
+    cli.stdout.write(`${readVersion()}\n`);
+    return EXIT.ok;
+  }
+  try {
+    const program = createProgram(cli);
+    if (args.length === 0) program.help();
+    await program.parseAsync(args, { from: "user" });
+    return EXIT.ok;
+  } catch (error) {
+    return report(error, args, cli);
+  }
+}
+
+function report(error: unknown, args: readonly string[], cli: Cli): ExitCode {
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+  // A command that only has subcommands was called without one; its help is printed.
+  if (error instanceof CommanderError && error.code === "commander.help") return EXIT.usage;
+  const shown = error instanceof CommanderError ? fromCommander(error, args) : toCliError(error);
+  const style = createStyle(wantsColor(cli.stderr, cli.env, args.includes("--no-color")));
+  cli.stderr.write(args.includes("--json") ? errorJson(shown) : errorText(shown, style));
+  return shown.exitCode;
+}
+
+/** Commander's "error: unknown option '--x'\n(Did you mean --y?)" as an error like all others. */
+function fromCommander(error: CommanderError, args: readonly string[]): CliError {
+  const [, what = error.message, meant] =
+    /^(?:error: )?(.*?)(?:\s*\((Did you mean .*\?)\))?$/s.exec(error.message) ?? [];
+  const [command = ""] = args;
+  const help = COMMANDS[command] === undefined ? "headrace --help" : `headrace ${command} --help`;
+  const remedy = meant === undefined ? `see \`${help}\`` : meant.replace(/^D/, "d");
+  return new CliError(EXIT.usage, what, { reason: "USAGE", remedy });
+}
+
+/**
+ * The first interrupt asks to stop; another one does not wait. Ctrl-C reaches this process from the
+ * terminal and again from npx, which forwards it, so what comes at once is the same interrupt.
+ */
+function listenForInterrupts(): AbortSignal {
+  const controller = new AbortController();
+  let firstAt = 0;
+  const interrupt = (): void => {
+    if (!controller.signal.aborted) {
+      firstAt = performance.now();
+      controller.abort();
+    } else if (performance.now() - firstAt > SAME_INTERRUPT_MS) process.exit(EXIT.interrupted);
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  return controller.signal;
+}
+
+/** `headrace list | head` closes the pipe early, which is no error. */
+function leaveQuietlyWhenUnread(stream: NodeJS.WriteStream): void {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(EXIT.ok);
+  });
+}
+
+function readVersion(): string {
+  const manifest = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  return manifest.version;
+}
