@@ -1,7 +1,7 @@
 import { HeadraceError } from "../core/errors.js";
 import { hasChanges, type Draft } from "../core/draft.js";
 import { newState, refreshState, type ExecutionState } from "../core/execution-state.js";
-import { apply, executionNotFound, needsState } from "./apply-commands.js";
+import { apply, needsState } from "./apply-commands.js";
 import { buildWrites, newWrites, type Aftermath } from "./build-writes.js";
 import type { Clock } from "./clock.js";
 import {
@@ -163,5 +163,3 @@ export function refusal(error: unknown): Error {
     ? cause
     : new HeadraceError("INTERNAL", "The command could not be committed.", { cause });
 }
-
-export { executionNotFound };

@@ -10,7 +10,10 @@ import type { StartCommand } from "./request.js";
 export function createExecution(group: Group, start: StartCommand, payloadBytesMax: number): void {
   const draft = openGroup(group, newState(start.facts), payloadBytesMax);
   begin(draft, start.facts.createdAtMs);
-  answerStart(group, start, start, true);
+  const { executionId, traceId, plan } = start.facts;
+  group.answers.push(() =>
+    start.reply.resolve({ executionId, created: true, version: plan.version, traceId }),
+  );
 }
 
 /** Answers a start that repeats an earlier one as the first was answered, or refuses it. */
@@ -40,11 +43,6 @@ export function answerRepeatInBatch(group: Group, start: StartCommand, first: St
     traceId: first.facts.traceId,
     idempotencyKey: first.idempotencyKey,
   });
-}
-
-function answerStart(group: Group, start: StartCommand, first: StartCommand, created: boolean): void {
-  const { executionId, traceId, plan } = first.facts;
-  group.answers.push(() => start.reply.resolve({ executionId, created, version: plan.version, traceId }));
 }
 
 function conflictOf(start: StartCommand, existing: FoundStart): HeadraceError | undefined {
