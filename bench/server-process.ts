@@ -32,7 +32,7 @@ export async function startServer(
   });
   let log = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
-  const gone = once(child, "exit").then(([code, signal]) => {
+  const gone = once(child, "close").then(([code, signal]) => {
     throw new Error(`The server ended with ${String(signal ?? code)}:\n${log}`);
   });
   // Whoever waits for readiness hears of it; afterwards the calls that it does not answer tell.

@@ -115,6 +115,8 @@ test("a server that a program started for itself does not outlive the program, e
   const program = `
     import { connect } from "@headrace/sdk";
     const client = await connect();
+    // An idle client keeps no program alive; this one must still be there to be killed.
+    setInterval(() => {}, 1_000);
     console.log("connected");
   `;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {

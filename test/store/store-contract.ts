@@ -481,13 +481,11 @@ const commits: Record<string, Check> = {
   "a connection that is cut after COMMIT was sent leaves the outcome unknown": async (t, { database }) => {
     for (const happens of [true, false]) {
       let armed = false;
-      let committing = false;
+      // PostgreSQL aborts what is open when it notices that nobody listens, so an answer is only cut off
+      // once it says that the commit is done.
       const config = await useProxy(t, database.config, {
-        toServer: (chunk) => {
-          committing = armed && chunk.includes("commit");
-          return committing && !happens ? undefined : chunk;
-        },
-        toClient: (chunk) => (committing ? undefined : chunk),
+        toServer: (chunk) => (armed && !happens && chunk.includes("commit") ? undefined : chunk),
+        toClient: (chunk) => (armed && chunk.includes("COMMIT") ? undefined : chunk),
       });
       const stores = openStores(config, { lanes: 1, notify: false, log: () => undefined });
       t.teardown(() => stores.close());
@@ -497,15 +495,10 @@ const commits: Record<string, Check> = {
         executionInserts: [executionRow({ workflow: `happens ${happens}` })],
       }));
       t.is(await verdictOf(t, call), "unknown");
-      armed = committing = false;
+      armed = false;
       await commit(stores.commits, {}, () => ({ executionInserts: [executionRow({ workflow: "after" })] }));
     }
-    // The connection was cut while PostgreSQL was still committing.
-    const happened = () => rowsOf(database, "select workflow from executions where workflow like 'happens%'");
-    const rows = await until("the commit that nobody heard of", async () => {
-      const found = await happened();
-      return found.length > 0 ? found : undefined;
-    });
+    const rows = await rowsOf(database, "select workflow from executions where workflow like 'happens%'");
     t.deepEqual(rows, [{ workflow: "happens true" }]);
   },
 

@@ -21,10 +21,10 @@ type ServerProcess = ChildProcessByStdio<Writable, Readable, Readable>;
 export class LocalServer {
   readonly address: string;
   readonly #child: ServerProcess;
-  readonly #exited: Promise<unknown>;
+  readonly #exited: Promise<void>;
   readonly #killOnExit = (): void => void this.#child.kill();
 
-  private constructor(address: string, child: ServerProcess, exited: Promise<unknown>) {
+  private constructor(address: string, child: ServerProcess, exited: Promise<void>) {
     this.address = address;
     this.#child = child;
     this.#exited = exited;
@@ -47,16 +47,19 @@ export class LocalServer {
     });
     let log = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (log = (log + text).slice(-LOG_CHARS)));
-    const exited = new Promise<string>((tell) => {
-      child.once("error", (error) => tell(error.message));
-      child.once("exit", (code, signal) => tell(`it exited with ${signal ?? code ?? "no code"}`));
+    const exited = new Promise<void>((resolve) => {
+      child.once("error", () => resolve()).once("exit", () => resolve());
     });
     const ready = new Deferred<string>();
+    child.once("error", (error) => ready.reject(failed(path, error.message, log)));
+    // By then all that it said has been read, which at its exit need not be so.
+    child.once("close", (code, signal) =>
+      ready.reject(failed(path, `it exited with ${signal ?? code ?? "no code"}`, log)),
+    );
     createInterface({ input: child.stdout }).on("line", (line) => {
       const address = READY.exec(line)?.[1];
       if (address !== undefined) ready.resolve(address);
     });
-    void exited.then((why) => ready.reject(failed(path, why, log)));
     if (!(await settlesWithin(ready.promise, READY_WITHIN_MS))) {
       child.kill("SIGKILL");
       throw failed(path, `it was not ready within ${READY_WITHIN_MS / 1000} s`, log);

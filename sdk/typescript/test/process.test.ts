@@ -77,8 +77,10 @@ test("a local server that cannot be found or started says why", async (t) => {
   t.is(missing.reason, "LOCAL_SERVER_FAILED");
   t.regex(missing.message, /\/nowhere\/headrace.*ENOENT/);
   process.env["FAKE_HEADRACE_FAILS"] = "1";
-  const failed = await t.throwsAsync(LocalServer.start(fakeHeadrace, ""), { instanceOf: HeadraceError });
+  const starting = LocalServer.start(fakeHeadrace, "");
+  // Its process has its environment by now, and those of other tests must not get it.
   delete process.env["FAKE_HEADRACE_FAILS"];
+  const failed = await t.throwsAsync(starting, { instanceOf: HeadraceError });
   t.regex(failed.message, /exited with 3\nthe disk is full/);
 });
 
