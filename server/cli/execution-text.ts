@@ -41,6 +41,7 @@ export function executionFacts(
     ["took", tookText(execution.startedAt, execution.finishedAt, nowMs)],
     ["deadline", timeText(execution.deadlineAt, nowMs)],
     ["key", oneLine(execution.idempotencyKey)],
+    ["priority", execution.priority === 0 ? "" : String(execution.priority)],
     ["labels", labelsText(execution.labels)],
     ["parent", [execution.parentExecutionId, execution.parentTaskId].filter((part) => part !== "").join(" ")],
     ["trace", execution.traceId + trace],

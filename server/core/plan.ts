@@ -43,6 +43,14 @@ export interface PlanTask {
   readonly timeouts: PlanTimeouts;
 }
 
+/** Of two ready tasks of a route the one with the higher priority goes first. */
+export function taskPriority(
+  task: Pick<PlanTask, "priority">,
+  execution: { readonly priority: number },
+): number {
+  return task.priority + execution.priority;
+}
+
 export type PlanInput =
   /** `dependencyIds` are the ids of `dependsOn`, in the same order. */
   | { readonly kind: "context"; readonly dependencyIds: readonly string[] }

@@ -198,6 +198,8 @@ export interface ExecutionView {
   readonly deadlineAtMs: number | undefined;
   readonly cancelRequestedAtMs: number | undefined;
   readonly cancelReason: string;
+  /** Added to the priority of each task. */
+  readonly priority: number;
   /** Only from `get` and `watch`. */
   readonly taskCounts: Readonly<Partial<Record<TaskStatus, number>>>;
 }
@@ -376,7 +378,10 @@ export interface PollRequest {
   readonly queues: readonly string[];
   readonly maxTasks: number;
   readonly waitMs: number;
+  /** Of the session that this call opens. */
   readonly sessionTimeoutMs: number | undefined;
+  /** What the worker has of this session; undefined when it does not say. */
+  readonly held: readonly AttemptRef[] | undefined;
   readonly sdkName: string;
   readonly sdkVersion: string;
 }

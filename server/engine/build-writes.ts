@@ -1,6 +1,6 @@
 import type { Draft, TouchedTask } from "../core/draft.js";
 import { planTask, type ExecutionState, type TaskState } from "../core/execution-state.js";
-import type { PlanTask } from "../core/plan.js";
+import { taskPriority, type PlanTask } from "../core/plan.js";
 import { isTerminal } from "../core/status.js";
 import type { RowLocation, TaskUpdate, Writes } from "./commit-store.js";
 import type { Group } from "./group.js";
@@ -156,7 +156,7 @@ function insertTask(
     nowMs,
   }: { writes: Writes; aftermath: Aftermath; handOff: HandOff; nowMs: number },
 ): void {
-  const { namespaceId, executionId, priority } = draft.state.facts;
+  const { namespaceId, executionId } = draft.state.facts;
   const plan = planTask(draft.state, index);
   const route = { namespaceId, queue: plan.queue, handler: plan.handler };
   const reservation = task.status === "READY" ? handOff.reserve(route) : undefined;
@@ -184,7 +184,7 @@ function insertTask(
     maxAttempts: plan.retry.maxAttempts,
     lease: handedOff ? 1 : 0,
     sessionId: reservation?.sessionId,
-    priority: clampPriority(plan.priority + priority),
+    priority: taskPriority(plan, draft.state.facts),
     readyAtMs: task.readyAtMs,
     startedAtMs: handedOff ? nowMs : undefined,
     finishedAtMs: touched.finishedAtMs,
@@ -260,10 +260,6 @@ export function totalDueAt(plan: PlanTask, task: TaskState): number | undefined 
   return totalMs === undefined || task.firstReadyAtMs === undefined
     ? undefined
     : task.firstReadyAtMs + totalMs;
-}
-
-function clampPriority(priority: number): number {
-  return Math.max(-200, Math.min(200, priority));
 }
 
 function noteDue(aftermath: Aftermath, dueAtMs: number | undefined): void {

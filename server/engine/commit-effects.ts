@@ -1,4 +1,4 @@
-import type { Draft } from "../core/draft.js";
+import { hasChanges, type Draft } from "../core/draft.js";
 import { planTask, type ExecutionState } from "../core/execution-state.js";
 import type { Payload } from "../core/payload.js";
 import type { PlanTask } from "../core/plan.js";
@@ -38,18 +38,19 @@ export class CommitEffects implements Effects {
     return this.#bound;
   }
 
-  committed(groups: readonly Group[], drafts: readonly Draft[], aftermath: Aftermath): void {
-    const { handOff, timers, notifier } = this.#targets;
+  committed(groups: readonly Group[], aftermath: Aftermath): void {
+    const { handOff, timers, notifier, watch } = this.#targets;
     for (const handedOff of aftermath.handedOff) this.#deliver(handedOff);
     for (const { route, suspect } of aftermath.readyRoutes) handOff.raise(route, suspect);
     if (aftermath.readyRoutes.length > 0) notifier.hint("work");
     if (aftermath.dueAtMs !== undefined) timers.wakeAt(aftermath.dueAtMs);
-    for (const group of groups) this.#awaitEnd(group);
-    for (const draft of drafts) {
-      this.#stop(groups, draft);
-      this.#targets.watch.changed(draft.state);
+    for (const group of groups) {
+      this.#awaitEnd(group);
+      if (group.draft === undefined || !hasChanges(group.draft)) continue;
+      this.#stop(group, group.draft);
+      watch.changed(group.draft.state);
+      notifier.hint("executions");
     }
-    if (drafts.length > 0) notifier.hint("executions");
   }
 
   /** A start that asked for the end hears of it, also when it was there at once. */
@@ -59,12 +60,10 @@ export class CommitEffects implements Effects {
     else this.#targets.watch.onEnd({ namespaceId, executionId }, start.onEnd);
   }
 
-  #stop(groups: readonly Group[], draft: Draft): void {
-    if (draft.stops.length === 0) return;
-    const group = groups.find((candidate) => candidate.draft === draft);
+  #stop({ handOuts }: Group, draft: Draft): void {
     for (const { index, reason, outcomeWanted, deadlineAtMs } of draft.stops) {
       const { id } = planTask(draft.state, index);
-      const row = group?.handOuts.get(id);
+      const row = handOuts.get(id);
       if (row === undefined) continue;
       const { executionId } = draft.state.facts;
       const ref = { executionId, taskId: id, mapIndex: -1, attempt: row.attempt, lease: row.lease };

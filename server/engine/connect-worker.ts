@@ -1,5 +1,5 @@
 import type { AttemptRef, HelloRequest, SessionSink, WelcomeAnswer, WorkerSession } from "./api.js";
-import { heldKey, holdAttempt, type HeldAttempt } from "./held-attempt.js";
+import { handOutKey, heldKey, holdAttempt, type HeldAttempt } from "./held-attempt.js";
 import { uuidv7 } from "./ids.js";
 import type { HeldTask, SessionRow } from "./lease-store.js";
 import { Session, type SessionFacts } from "./session.js";
@@ -76,11 +76,11 @@ export function compareHeld(
   held: readonly AttemptRef[],
   tasks: readonly HeldTask[],
 ): { standing: HeldTask[]; undelivered: HeldTask[]; stale: WelcomeAnswer["stale"] } {
-  const claimed = new Map(held.map((attempt) => [`${heldKey(attempt)}#${attempt.lease}`, attempt]));
+  const claimed = new Map(held.map((attempt) => [handOutKey(attempt), attempt]));
   const standing: HeldTask[] = [];
   const undelivered: HeldTask[] = [];
   for (const task of tasks) {
-    if (claimed.delete(`${heldKey(task)}#${task.lease}`)) standing.push(task);
+    if (claimed.delete(handOutKey(task))) standing.push(task);
     else undelivered.push(task);
   }
   const stale = [...claimed.values()].map((attempt) => ({ attempt, reason: "SUPERSEDED" }));
@@ -104,20 +104,16 @@ export function sessionRow(
   context: SessionContext,
   namespaceId: number,
   sessionId: string,
-  hello: Omit<HelloRequest, "resume" | "namespace" | "features" | "credit"> & { readonly polls?: boolean },
+  hello: Omit<HelloRequest, "resume" | "namespace" | "features" | "credit"> & { readonly pollTimeoutMs?: number },
 ): SessionRow {
   const { workerName, sdkName, sdkVersion, buildId, handlers, queues, labels, slots } = hello;
   const worker = { workerName, sdkName, sdkVersion, buildId, handlers, queues, labels, slots };
-  return { namespaceId, sessionId, replicaId: context.replicaId, ...worker, polls: hello.polls === true };
+  return { namespaceId, sessionId, replicaId: context.replicaId, ...worker, pollTimeoutMs: hello.pollTimeoutMs };
 }
 
 /** What the engine keeps of a session in memory. */
-export function factsOf(
-  context: SessionContext,
-  row: SessionRow,
-  silenceMs = context.settings.beatTimeoutMs,
-): SessionFacts {
-  const { sessionId, namespaceId, workerName, handlers, queues, slots, polls } = row;
+export function factsOf({ settings }: SessionContext, row: SessionRow): SessionFacts {
+  const { sessionId, namespaceId, workerName, handlers, queues, slots, pollTimeoutMs } = row;
   return {
     sessionId,
     namespaceId,
@@ -125,9 +121,9 @@ export function factsOf(
     handlers,
     queues,
     slots,
-    polls,
-    silenceMs,
-    creditMax: context.settings.creditMax,
+    polls: pollTimeoutMs !== undefined,
+    silenceMs: pollTimeoutMs ?? settings.beatTimeoutMs,
+    creditMax: settings.creditMax,
   };
 }
 

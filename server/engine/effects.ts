@@ -1,8 +1,7 @@
-import type { Draft } from "../core/draft.js";
 import type { Aftermath } from "./build-writes.js";
 import type { Group } from "./group.js";
 
 /** What must happen after a commit, and only then. Never throws. */
 export interface Effects {
-  committed(groups: readonly Group[], drafts: readonly Draft[], aftermath: Aftermath): void;
+  committed(groups: readonly Group[], aftermath: Aftermath): void;
 }

@@ -1,5 +1,5 @@
 import { HeadraceError } from "../core/errors.js";
-import type { Plan, PlanTask } from "../core/plan.js";
+import { taskPriority, type Plan, type PlanTask } from "../core/plan.js";
 import { isTerminal, type ExecutionStatus, type TaskStatus } from "../core/status.js";
 import type { AttemptView, ExecutionQuery, ExecutionView, Page, TaskQuery, TaskView } from "./api.js";
 import { executionNotFound } from "./apply-commands.js";
@@ -116,9 +116,9 @@ export class ExecutionReader {
 }
 
 /** A task that has no row: PENDING, or cancelled with an execution that has ended. */
-export function unwrittenTask(
+function unwrittenTask(
   task: PlanTask,
-  execution: { executionId: string; status: ExecutionStatus },
+  execution: Pick<StoredExecutionView, "executionId" | "status" | "priority">,
 ): TaskView {
   return {
     executionId: execution.executionId,
@@ -127,7 +127,7 @@ export function unwrittenTask(
     status: unwrittenStatus(execution.status),
     handler: task.handler,
     queue: task.queue,
-    priority: task.priority,
+    priority: taskPriority(task, execution),
     attempt: 0,
     maxAttempts: task.retry.maxAttempts,
     crashes: 0,

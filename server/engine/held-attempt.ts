@@ -59,6 +59,11 @@ export function holdAttempt(facts: HandOutFacts, frame: number, nowMs: number): 
   };
 }
 
+/** Names one hand-out of a task among all there were and will be. */
+export function handOutKey(task: Pick<AttemptRef, "executionId" | "taskId" | "mapIndex" | "lease">): string {
+  return `${heldKey(task)}#${task.lease}`;
+}
+
 /** Names a task instance among all that a replica holds; a task is held at most once. */
 export function heldKey(task: { executionId: string; taskId: string; mapIndex: number }): string {
   return task.mapIndex < 0

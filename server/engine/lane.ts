@@ -1,5 +1,5 @@
 import { HeadraceError } from "../core/errors.js";
-import { hasChanges, type Draft } from "../core/draft.js";
+import { hasChanges } from "../core/draft.js";
 import { newState, refreshState, type ExecutionState } from "../core/execution-state.js";
 import { apply, needsState } from "./apply-commands.js";
 import { buildWrites, newWrites, type Aftermath } from "./build-writes.js";
@@ -140,14 +140,11 @@ export class LaneTransaction {
   }
 
   #finish(): void {
-    const drafts: Draft[] = [];
     for (const group of this.#batch.groups) {
       for (const answer of group.answers) answer();
-      if (group.draft === undefined) continue;
-      this.#context.states.keep(group.draft.state);
-      if (hasChanges(group.draft)) drafts.push(group.draft);
+      if (group.draft !== undefined) this.#context.states.keep(group.draft.state);
     }
-    this.#context.effects.committed(this.#batch.groups, drafts, this.#aftermath);
+    this.#context.effects.committed(this.#batch.groups, this.#aftermath);
   }
 }
 

@@ -1,4 +1,4 @@
-import { heldKey, holdAttempt, type HeldAttempt } from "./held-attempt.js";
+import { handOutKey, heldKey, holdAttempt, type HeldAttempt } from "./held-attempt.js";
 import type { ServedTask } from "./lease-store.js";
 import { Loop } from "./loop.js";
 import type { SessionContext, Sessions } from "./sessions.js";
@@ -57,11 +57,11 @@ export class LeaseAudit {
 
   /** A session has it, and the database says that it is over. */
   #stopEnded(tasks: readonly ServedTask[]): void {
-    const standing = new Set(tasks.map((task) => `${heldKey(task)}#${task.lease}`));
+    const standing = new Set(tasks.map((task) => handOutKey(task)));
     const missing = new Set<HeldAttempt>();
     for (const session of this.#sessions.all) {
       for (const attempt of session.held.values()) {
-        if (standing.has(`${heldKey(attempt.ref)}#${attempt.ref.lease}`)) continue;
+        if (standing.has(handOutKey(attempt.ref))) continue;
         if (!this.#missing.has(attempt)) missing.add(attempt);
         else {
           const notice = { reason: "LEASE_LOST", outcomeWanted: false, deadlineAtMs: undefined };

@@ -52,11 +52,12 @@ export interface SessionRow {
   readonly queues: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly slots: number;
-  readonly polls: boolean;
+  /** How long a polling session lasts without a call; undefined for one with a stream. */
+  readonly pollTimeoutMs: number | undefined;
 }
 
 /** An open session in a list, with how many tasks it holds. */
-export interface ListedSession extends Omit<SessionRow, "namespaceId" | "polls"> {
+export interface ListedSession extends Omit<SessionRow, "namespaceId" | "pollTimeoutMs"> {
   readonly draining: boolean;
   readonly connectedAtMs: number;
   readonly held: number;

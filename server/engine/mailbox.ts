@@ -1,4 +1,5 @@
-import type { Assignment, CancelNotice, SessionSink } from "./api.js";
+import type { Assignment, AttemptRef, CancelNotice, SessionSink } from "./api.js";
+import { handOutKey } from "./held-attempt.js";
 import { Signal } from "./signal.js";
 
 /**
@@ -47,6 +48,12 @@ export class Mailbox implements SessionSink {
   /** How many assignments wait for the next call. */
   get waiting(): number {
     return this.#assignments.length;
+  }
+
+  /** Whether this hand-out waits for the next call. */
+  has(ref: AttemptRef): boolean {
+    const key = handOutKey(ref);
+    return this.#assignments.some(({ assignment }) => handOutKey(assignment.attempt) === key);
   }
 
   takeAssignments(max: number): Assignment[] {

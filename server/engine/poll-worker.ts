@@ -1,6 +1,7 @@
 import { HeadraceError } from "../core/errors.js";
-import type { Assignment, BeatEntry, CancelNotice, PollRequest, ReportAck, ReportEntry } from "./api.js";
+import type { Assignment, AttemptRef, BeatEntry, CancelNotice, PollRequest, ReportAck, ReportEntry } from "./api.js";
 import { adoptAttempt, factsOf, sessionRow } from "./connect-worker.js";
+import { handOutKey } from "./held-attempt.js";
 import { uuidv7 } from "./ids.js";
 import type { SessionRow } from "./lease-store.js";
 import { Mailbox } from "./mailbox.js";
@@ -27,8 +28,9 @@ export class PollWorkers {
     const { session, mailbox } =
       request.sessionId === ""
         ? await this.#open(namespaceId, request)
-        : await this.#find(namespaceId, request.sessionId, request.sessionTimeoutMs);
+        : await this.#find(namespaceId, request.sessionId);
     session.received(mailbox.takenFrame);
+    if (request.held !== undefined) this.#compare(session, mailbox, request.held);
     if (request.maxTasks > 0) await this.#waitForTasks(session, mailbox, request, signal);
     const { sessionId } = session;
     // Nobody is there to take them: they wait for the next call.
@@ -38,6 +40,22 @@ export class PollWorkers {
       assignments: mailbox.takeAssignments(request.maxTasks),
       cancels: mailbox.takeCancels(),
     };
+  }
+
+  /**
+   * Sets what the worker says that it holds against what it was handed. An answer that was lost on its
+   * way is noticed here: its tasks go to others, at no cost of a try. What it should no longer have, it
+   * is told.
+   */
+  #compare(session: Session, mailbox: Mailbox, claimed: readonly AttemptRef[]): void {
+    const held = new Set(claimed.map(handOutKey));
+    for (const attempt of session.held.values()) {
+      if (held.delete(handOutKey(attempt.ref)) || mailbox.has(attempt.ref)) continue;
+      this.#sessions.lose(attempt, "UNDELIVERED", false);
+    }
+    const notice = { reason: "LEASE_LOST", outcomeWanted: false, deadlineAtMs: undefined };
+    const gone = claimed.filter((ref) => held.has(handOutKey(ref)));
+    mailbox.cancel(gone.map((attempt) => ({ attempt, ...notice })));
   }
 
   async #waitForTasks(
@@ -59,7 +77,7 @@ export class PollWorkers {
     namespaceId: number,
     request: { sessionId: string; reports: readonly ReportEntry[]; beats: readonly BeatEntry[] },
   ): Promise<{ acks: readonly ReportAck[]; cancels: readonly CancelNotice[] }> {
-    const { session, mailbox } = await this.#find(namespaceId, request.sessionId, undefined);
+    const { session, mailbox } = await this.#find(namespaceId, request.sessionId);
     session.received(mailbox.takenFrame);
     session.beat(request.beats);
     const acks = await Promise.all(
@@ -69,7 +87,7 @@ export class PollWorkers {
   }
 
   async #open(namespaceId: number, request: PollRequest): Promise<{ session: Session; mailbox: Mailbox }> {
-    const { workerName, sdkName, sdkVersion, handlers, queues } = request;
+    const { workerName, sdkName, sdkVersion, handlers, queues, sessionTimeoutMs } = request;
     const hello = {
       workerName,
       sdkName,
@@ -79,19 +97,15 @@ export class PollWorkers {
       queues,
       labels: {},
       slots: 0,
-      polls: true,
+      pollTimeoutMs: sessionTimeoutMs ?? this.#context.settings.pollSessionMs,
     };
     const row = sessionRow(this.#context, namespaceId, uuidv7(this.#context.clock.nowMs()), hello);
     await this.#context.store.openSession(row);
-    return this.#begin(row, request.sessionTimeoutMs);
+    return this.#begin(row);
   }
 
   /** The session, which follows its worker to whichever replica the call reached. */
-  async #find(
-    namespaceId: number,
-    sessionId: string,
-    timeoutMs: number | undefined,
-  ): Promise<{ session: Session; mailbox: Mailbox }> {
+  async #find(namespaceId: number, sessionId: string): Promise<{ session: Session; mailbox: Mailbox }> {
     const { store, replicaId, clock } = this.#context;
     const letGo = await this.#sessions.keepOpen(sessionId);
     try {
@@ -102,7 +116,7 @@ export class PollWorkers {
       const mailbox = known === undefined ? undefined : this.#mailboxes.get(known);
       if (!row.moved && known?.connected === true && mailbox !== undefined)
         return { session: known, mailbox };
-      const begun = this.#begin(row, timeoutMs, mailbox);
+      const begun = this.#begin(row, mailbox);
       for (const task of tasks) begun.session.hold(adoptAttempt(task, known, clock.nowMs()));
       return begun;
     } finally {
@@ -115,13 +129,8 @@ export class PollWorkers {
   }
 
   /** A session that comes back still has what waited here for its next call. */
-  #begin(
-    row: SessionRow,
-    timeoutMs: number | undefined,
-    mailbox = new Mailbox(),
-  ): { session: Session; mailbox: Mailbox } {
-    const facts = factsOf(this.#context, row, timeoutMs ?? this.#context.settings.pollSessionMs);
-    const session = new Session(facts, mailbox, this.#sessions);
+  #begin(row: SessionRow, mailbox = new Mailbox()): { session: Session; mailbox: Mailbox } {
+    const session = new Session(factsOf(this.#context, row), mailbox, this.#sessions);
     this.#mailboxes.set(session, mailbox);
     this.#sessions.add(session, []);
     return { session, mailbox };

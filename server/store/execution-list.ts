@@ -15,6 +15,7 @@ const COLUMNS = [
   "idempotency_key",
   "trace_id",
   "cancel_reason",
+  "priority",
   "failure",
 ] as const;
 

@@ -124,6 +124,7 @@ interface ExecutionColumns extends Partial<EndColumns> {
   idempotency_key: string | null;
   trace_id: string;
   cancel_reason: string | null;
+  priority: number;
   created_at_ms: number;
   started_at_ms: number | null;
   finished_at_ms: number | null;
@@ -150,6 +151,7 @@ function executionOf(row: ExecutionColumns): StoredExecutionView {
     deadlineAtMs: numberOf(row.deadline_at_ms),
     cancelRequestedAtMs: numberOf(row.cancel_requested_at_ms),
     cancelReason: row.cancel_reason ?? "",
+    priority: row.priority,
   };
 }
 

@@ -49,7 +49,6 @@ export interface SessionColumns {
   queues: string[];
   labels: Record<string, string>;
   slots: number;
-  polls: boolean;
 }
 
 /** The task that a row names. */
@@ -97,7 +96,7 @@ export function claimedOf(row: ClaimColumns): ClaimedTask {
 }
 
 /** A worker from the row of its session. */
-export function workerOf(row: SessionColumns): Omit<SessionRow, "namespaceId" | "polls"> {
+export function workerOf(row: SessionColumns): Omit<SessionRow, "namespaceId" | "pollTimeoutMs"> {
   return {
     sessionId: row.session_id,
     replicaId: row.replica_id,

@@ -10,7 +10,7 @@ import type {
 } from "../engine/lease-store.js";
 import type { ExecutionKey, TaskKey } from "../engine/commit-store.js";
 import type { NamedStatement } from "./statements.js";
-import { column, numberOf } from "./columns.js";
+import { column, numberOf, orNull } from "./columns.js";
 import {
   claimedOf,
   heldOf,
@@ -67,7 +67,7 @@ export class PostgresLeaseStore implements LeaseStore {
 
   async openSession(session: SessionRow): Promise<void> {
     const { namespaceId, sessionId, replicaId, workerName, sdkName, sdkVersion, buildId } = session;
-    const { handlers, queues, labels, slots, polls } = session;
+    const { handlers, queues, labels, slots, pollTimeoutMs } = session;
     const worker = [
       workerName,
       sdkName,
@@ -77,7 +77,7 @@ export class PostgresLeaseStore implements LeaseStore {
       queues,
       JSON.stringify(labels),
       slots,
-      polls,
+      orNull(pollTimeoutMs),
     ];
     await this.#rows(SQL.openSession, [namespaceId, sessionId, replicaId, ...worker]);
   }
@@ -93,10 +93,11 @@ export class PostgresLeaseStore implements LeaseStore {
     sessionId: string,
     replicaId: string,
   ): Promise<AdoptedSession | undefined> {
-    type Row = SessionColumns & { moved: boolean };
+    type Row = SessionColumns & { moved: boolean; poll_timeout_ms: number | null };
     const [row] = await this.#rows<Row>(SQL.adoptSession, [namespaceId, sessionId, replicaId]);
     if (row === undefined) return undefined;
-    return { namespaceId, polls: row.polls, moved: row.moved, ...workerOf(row) };
+    const pollTimeoutMs = numberOf(row.poll_timeout_ms);
+    return { namespaceId, pollTimeoutMs, moved: row.moved, ...workerOf(row) };
   }
 
   async closeSession(namespaceId: number, sessionId: string, replicaId: string): Promise<boolean> {

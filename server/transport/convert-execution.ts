@@ -48,6 +48,7 @@ export function executionMessage(view: ExecutionView): MessageInitShape<typeof E
     deadlineAt: optionalTimestampOf(view.deadlineAtMs),
     cancelRequestedAt: optionalTimestampOf(view.cancelRequestedAtMs),
     cancelReason: view.cancelReason,
+    priority: view.priority,
     taskCounts: { ...view.taskCounts },
   };
 }

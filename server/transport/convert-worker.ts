@@ -2,6 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Limits } from "../core/limits.js";
 import type { AttemptRef, HelloRequest, PollRequest, WelcomeAnswer, WorkerView } from "../engine/api.js";
 import type {
+  AttemptRef as AttemptRefMessage,
   Hello,
   PollRequest as PollMessage,
   Resume,
@@ -33,27 +34,35 @@ function convertResume(message: Resume, limits: Limits): NonNullable<HelloReques
   const sessionId = uuidOf(message.sessionId);
   if (sessionId === undefined)
     check.invalid("hello.resume.session_id", "hello.resume.session_id is no UUID.");
-  // A worker may hold what it was assigned and what it has yet to be acknowledged for.
-  check.count("hello.resume.held", message.held.length, 2 * limits.creditPerSession);
-  check.finish();
-  const held: AttemptRef[] = message.held.map((ref, index) =>
-    convertAttemptRef(`hello.resume.held[${index}]`, ref, limits),
-  );
+  const held = convertHeld(check, "hello.resume.held", message.held, limits);
   return { sessionId: sessionId ?? "", held };
 }
 
+function convertHeld(
+  check: FieldCheck,
+  field: string,
+  held: readonly AttemptRefMessage[],
+  limits: Limits,
+): AttemptRef[] {
+  // A worker may hold what it was assigned and what it has yet to be acknowledged for.
+  check.count(field, held.length, 2 * limits.creditPerSession);
+  check.finish();
+  return held.map((ref, index) => convertAttemptRef(`${field}[${index}]`, ref, limits));
+}
+
 /** A call for tasks, of which the engine judges names and numbers. Throws INVALID_FIELD. */
-export function convertPoll(message: PollMessage): PollRequest {
+export function convertPoll(message: PollMessage, limits: Limits): PollRequest {
   const check = new FieldCheck();
   const { workerName, handlers, queues, maxTasks, sdkName, sdkVersion } = message;
   const waitMs = convertDuration(check, "wait", message.wait) ?? 0;
   const sessionTimeoutMs = convertDuration(check, "session_timeout", message.sessionTimeout);
   const sessionId = convertSessionId(check, message.sessionId);
+  const held = message.held && convertHeld(check, "held.attempts", message.held.attempts, limits);
   check.finish();
   const namespace = namespaceOf(message);
   return {
     ...{ namespace, workerName, sessionId, handlers, queues },
-    ...{ maxTasks, waitMs, sessionTimeoutMs, sdkName, sdkVersion },
+    ...{ maxTasks, waitMs, sessionTimeoutMs, held, sdkName, sdkVersion },
   };
 }
 

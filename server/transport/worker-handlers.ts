@@ -28,7 +28,7 @@ export function workerHandlers(options: WorkerStreamOptions): Impl<typeof Worker
     connect: (call, context) => new WorkerStream(options, call, context),
 
     async poll(request, context) {
-      const poll = convertPoll(request);
+      const poll = convertPoll(request, limits);
       const { sessionId, assignments, cancels } = await workers.poll(poll, context.signal);
       const kept = await keepWhatFits(workers, { namespace: poll.namespace, sessionId }, assignments, limits);
       return { sessionId, assignments: kept.map(assignmentMessage), cancels: cancels.map(cancelMessage) };

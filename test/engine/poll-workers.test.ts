@@ -55,6 +55,7 @@ const POLL: PollRequest = {
   maxTasks: 1,
   waitMs: 0,
   sessionTimeoutMs: undefined,
+  held: undefined,
   sdkName: "test",
   sdkVersion: "1",
 };
@@ -151,6 +152,48 @@ test("what arrives when the caller has gone is there for its next call", async (
   t.is(again.assignments.length, 1);
 });
 
+test("an answer that is lost on its way is noticed with the next call, and costs no try", async (t) => {
+  const { open } = await useReplicas(t);
+  const replicas = await Promise.all([open(), open()]);
+  await replicas[0].put([{ id: "a", retry: { maxAttempts: 1 } }]);
+  const worker = new PollingWorker();
+  await worker.poll(replicas[0]);
+  await replicas[0].start();
+  const kept = (await worker.poll(replicas[0], { waitMs: 5_000, held: [] })).assignments[0]!;
+  for (const replica of replicas) {
+    const started = await replica.start();
+    const lost = (await worker.poll(replica, { waitMs: 5_000, held: [kept.attempt] })).assignments[0]!;
+    t.is(lost.attempt.executionId, started.executionId);
+    // The other replica only knows from the database what the session was handed.
+    const other = replicas.find((each) => each !== replica)!;
+    const again = await worker.poll(other, { waitMs: 5_000, held: [kept.attempt] });
+    t.like(again.assignments, [{ crashes: 0, attempt: { ...lost.attempt, lease: 3 } }]);
+    t.like(await worker.report(other, lost.attempt), { result: "STALE" });
+    t.like(await worker.report(other, again.assignments[0]!.attempt), { result: "COMMITTED" });
+  }
+  t.like(await worker.report(replicas[0], kept.attempt), { result: "COMMITTED" });
+});
+
+test("what waits for the next call is not lost, and what is over must be dropped", async (t) => {
+  const replica = await useEngine(t);
+  const worker = new PollingWorker();
+  await worker.poll(replica);
+  for (let n = 0; n < 2; n++) await replica.start();
+  t.deepEqual((await worker.poll(replica, { maxTasks: 2, waitMs: 5_000 }, AbortSignal.abort())).assignments, []);
+  const polled = await worker.poll(replica, { maxTasks: 2, waitMs: 5_000, held: [] });
+  const held = polled.assignments.map(({ attempt }) => attempt);
+  t.deepEqual(
+    held.map(({ lease }) => lease),
+    [1, 1],
+  );
+  await worker.report(replica, held[0]!);
+  const { cancels } = await worker.poll(replica, { maxTasks: 0, held });
+  t.deepEqual(cancels, [
+    { attempt: held[0], reason: "LEASE_LOST", outcomeWanted: false, deadlineAtMs: undefined },
+  ]);
+  t.like(await worker.report(replica, held[1]!), { result: "COMMITTED" });
+});
+
 test("a cancellation is told with the next call", async (t) => {
   const replica = await useEngine(t);
   const worker = new PollingWorker();
@@ -191,6 +234,18 @@ test("a session follows its worker from replica to replica, call by call, and ke
   t.deepEqual(await rowsOf(database, "select count(*) as sessions from sessions"), [{ sessions: 1 }]);
   t.deepEqual(await rowsOf(database, "select from tasks where lease > 1 or crashes > 0"), []);
   await until("all ends are committed", async () => (await brokenInvariants(database)).length === 0);
+});
+
+test("a session lasts as long as it was opened for, on whichever replica the last call was", async (t) => {
+  const { open } = await useReplicas(t);
+  const [first, second] = [await open(), await open()];
+  await first.put([{ id: "a" }]);
+  const worker = new PollingWorker({ sessionTimeoutMs: 1_000 });
+  const started = await first.start();
+  const { assignments } = await worker.poll(first, { waitMs: 5_000 });
+  await worker.beat(second, assignments[0]!.attempt);
+  const next = await second.worker();
+  t.like(await next.next(), { crashes: 1, attempt: { executionId: started.executionId } });
 });
 
 test("a stream session is not a polling session, and no namespace may use another's", async (t) => {

@@ -367,7 +367,8 @@ test("everything that is wrong with a Hello or a poll is told at once, in the na
     refusedFields(() => checkHello({ ...wrong, labels: { "": "x" } }, DEFAULT_LIMITS)),
     [...served, "build_id", "features", "credit", "slots", 'labels[""]'].map((field) => `hello.${field}`),
   );
-  const poll = { ...IDENTITY, ...SERVED, sessionId: "", maxTasks: 1, waitMs: 0, sessionTimeoutMs: undefined };
+  const open = { sessionId: "", sessionTimeoutMs: undefined, held: undefined };
+  const poll = { ...IDENTITY, ...SERVED, ...open, maxTasks: 1, waitMs: 0 };
   const late = { ...poll, ...bad, maxTasks: 1_001, waitMs: 60_001, sessionTimeoutMs: 1 };
   t.deepEqual(
     refusedFields(() => checkPoll(poll, DEFAULT_LIMITS, DEFAULT_WORKER_SETTINGS)),

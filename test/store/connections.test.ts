@@ -310,7 +310,7 @@ test("a listener whose line falls silent connects again", async (t) => {
       onConnected: () => connected.push(true),
       log: () => undefined,
       heartbeatMs: 20,
-      answerTimeoutMs: 100,
+      answerTimeoutMs: 1_000,
     },
   );
   t.teardown(() => listener.close());

@@ -268,8 +268,8 @@ async function fill(database: TestDatabase, from: number, to: number): Promise<v
   await rowsOf(
     database,
     `insert into sessions (namespace_id, session_id, replica_id, worker_name, sdk_name, sdk_version, build_id, handlers,
-        queues, labels, slots, polls)
-     select 1, ${id}, ${id}, 'w', '', '', '', '{h}', '{q}', '{}', 1, false from generate_series(${from}, ${from + (to - from) / 20}) n`,
+        queues, labels, slots, poll_timeout_ms)
+     select 1, ${id}, ${id}, 'w', '', '', '', '{h}', '{q}', '{}', 1, null from generate_series(${from}, ${from + (to - from) / 20}) n`,
   );
   await rowsOf(
     database,

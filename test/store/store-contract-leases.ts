@@ -181,7 +181,7 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
     t.false(await leases.resumeSession(row));
     t.deepEqual(await listed(), []);
 
-    const polling = sessionRow({ replicaId: one, polls: true });
+    const polling = sessionRow({ replicaId: one, pollTimeoutMs: 30_000 });
     await leases.openSession(polling);
     t.false(await leases.resumeSession(polling));
     t.deepEqual(await leases.adoptSession(1, polling.sessionId, one), { ...polling, moved: false });

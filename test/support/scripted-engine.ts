@@ -134,6 +134,7 @@ export function executionView(changes: Partial<ExecutionView> = {}): ExecutionVi
     failure: undefined,
     labels: { team: "blue" },
     idempotencyKey: "key-1",
+    priority: 7,
     traceId: "0123456789abcdef0123456789abcdef",
     createdAtMs: 1_700_000_000_123.5,
     startedAtMs: 1_700_000_000_200,

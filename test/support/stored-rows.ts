@@ -94,7 +94,7 @@ export function sessionRow(more: Partial<SessionRow> = {}): SessionRow {
     queues: ["q"],
     labels: { zone: "€" },
     slots: 3,
-    polls: false,
+    pollTimeoutMs: undefined,
     ...more,
   };
 }

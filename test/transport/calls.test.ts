@@ -629,7 +629,9 @@ test("Poll and Report carry the work of workers without a stream", async (t) => 
     input: { data: Buffer.alloc(bytes), encoding: "bytes" },
     ...{ deadlineAtMs: 1_500, heartbeatTimeoutMs: undefined, heartbeatDetails: undefined },
   });
+  const helds: unknown[] = [];
   edge.engine.workers.poll = async (request) => {
+    helds.push(request.held);
     t.like(request, {
       namespace: "default",
       workerName: "w",
@@ -660,6 +662,14 @@ test("Poll and Report carry the work of workers without a stream", async (t) => 
     [1n, 2n],
     "what does not fit into one message is left out",
   );
+  const held = { attempts: [{ ...ref, lease: 1n }] };
+  await client.unary("poll", { ...poll, held });
+  await client.unary("poll", { ...poll, held: {} });
+  t.deepEqual(helds, [undefined, [{ ...ref, lease: 1 }], []], "nothing held is not the same as nothing said");
+  const noLease = { attempts: [...held.attempts, { ...ref, lease: 0n }] };
+  const refused = await failure(t, client.unary("poll", { ...poll, held: noLease }));
+  t.is(refused.info.metadata.field, "held.attempts[1].lease");
+  given.splice(2);
   const givenBack = [3, 4].map((lease) => ({ attempt: { ...ref, lease }, outcome: { kind: "givenBack" } }));
   t.deepEqual(given, givenBack, "and given back");
   const attempt = { ...ref, lease: 1n };

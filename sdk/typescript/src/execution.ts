@@ -30,6 +30,8 @@ export interface Execution {
   /** Set when FAILED, CANCELLED or TIMED_OUT. */
   readonly error: ExecutionFailedError | undefined;
   readonly labels: Readonly<Record<string, string>>;
+  /** Added to the priority of each task. */
+  readonly priority: number;
   readonly traceId: string;
   readonly createdAt: Date | undefined;
   readonly startedAt: Date | undefined;
@@ -67,6 +69,7 @@ export function executionOf(message: ExecutionMessage): Execution {
     output: decodePayload(message.output),
     error: isFailed(status) ? executionFailedError(message.executionId, status, message.failure) : undefined,
     labels: message.labels,
+    priority: message.priority,
     traceId: message.traceId,
     createdAt: dateOf(message.createdAt),
     startedAt: dateOf(message.startedAt),

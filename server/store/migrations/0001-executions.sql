@@ -143,21 +143,22 @@ create table replicas (
 
 -- Worker sessions. Attempts belong to a session, a session to the replica that serves it now.
 create table sessions (
-  namespace_id integer     not null,
-  session_id   uuid        not null,
-  replica_id   uuid        not null,
-  worker_name  text        not null,
-  sdk_name     text        not null,
-  sdk_version  text        not null,
-  build_id     text        not null,
-  handlers     text[]      not null,
-  queues       text[]      not null,
-  labels       jsonb       not null,
-  slots        integer     not null,
-  polls        boolean     not null,
-  draining     boolean     not null default false,
-  connected_at timestamptz not null default clock_timestamp(),
-  closed_at    timestamptz,
+  namespace_id    integer     not null,
+  session_id      uuid        not null,
+  replica_id      uuid        not null,
+  worker_name     text        not null,
+  sdk_name        text        not null,
+  sdk_version     text        not null,
+  build_id        text        not null,
+  handlers        text[]      not null,
+  queues          text[]      not null,
+  labels          jsonb       not null,
+  slots           integer     not null,
+  -- How long a polling session lasts without a call; null for one with a stream.
+  poll_timeout_ms bigint,
+  draining        boolean     not null default false,
+  connected_at    timestamptz not null default clock_timestamp(),
+  closed_at       timestamptz,
   constraint sessions_pkey primary key (namespace_id, session_id)
 );
 create index sessions_open on sessions (replica_id) where closed_at is null;

@@ -3,7 +3,7 @@
 
 -- name: get_execution
 select execution_id, workflow, version, revision, status, input, input_encoding, output, output_encoding, failure, labels,
-  idempotency_key, trace_id, cancel_reason,
+  idempotency_key, trace_id, cancel_reason, priority,
   extract(epoch from created_at)::float8 * 1000 as created_at_ms,
   extract(epoch from started_at)::float8 * 1000 as started_at_ms,
   extract(epoch from finished_at)::float8 * 1000 as finished_at_ms,

@@ -71,13 +71,13 @@ order by s.ordinal, s.priority desc, s.ready_at;
 
 -- name: open_session
 insert into sessions (
-  namespace_id, session_id, replica_id, worker_name, sdk_name, sdk_version, build_id, handlers, queues, labels, slots, polls)
+  namespace_id, session_id, replica_id, worker_name, sdk_name, sdk_version, build_id, handlers, queues, labels, slots, poll_timeout_ms)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: resume_session
 -- Moves an open session to this replica, whoever served it. No row: it was closed.
 with before as materialized (
-  select x.namespace_id, x.session_id, x.closed_at, x.polls
+  select x.namespace_id, x.session_id, x.closed_at, x.poll_timeout_ms
   from sessions x
   where x.namespace_id = $1 and x.session_id = $2
   for update
@@ -85,22 +85,22 @@ with before as materialized (
 update sessions s set
   replica_id = $3, handlers = $4, queues = $5, labels = $6, slots = $7, draining = false, connected_at = clock_timestamp()
 from before b
-where s.namespace_id = b.namespace_id and s.session_id = b.session_id and b.closed_at is null and not b.polls
+where s.namespace_id = b.namespace_id and s.session_id = b.session_id and b.closed_at is null and b.poll_timeout_ms is null
 returning s.session_id;
 
 -- name: adopt_session
 -- A polling worker may reach any replica with its next call: its session moves along as it is.
 with before as materialized (
-  select x.namespace_id, x.session_id, x.replica_id, x.closed_at, x.polls
+  select x.namespace_id, x.session_id, x.replica_id, x.closed_at, x.poll_timeout_ms
   from sessions x
   where x.namespace_id = $1 and x.session_id = $2
   for update
 )
 update sessions s set replica_id = $3
 from before b
-where s.namespace_id = b.namespace_id and s.session_id = b.session_id and b.closed_at is null and b.polls
+where s.namespace_id = b.namespace_id and s.session_id = b.session_id and b.closed_at is null and b.poll_timeout_ms is not null
 returning s.namespace_id, s.session_id, s.replica_id, s.worker_name, s.sdk_name, s.sdk_version, s.build_id, s.handlers, s.queues,
-  s.labels, s.slots, s.polls, b.replica_id <> s.replica_id as moved;
+  s.labels, s.slots, s.poll_timeout_ms::float8 as poll_timeout_ms, b.replica_id <> s.replica_id as moved;
 
 -- name: close_session
 -- Only by the replica that serves it; no row means that it moved or was closed.
