@@ -1,7 +1,7 @@
 import type { Command, LoseCommand } from "./command.js";
 import { cancel, executionDue } from "./cancel.js";
 import { touch, type Draft, type TouchedTask } from "./draft.js";
-import { endTask, openRoots } from "./end-task.js";
+import { endTask, openTasks } from "./end-task.js";
 import { planTask, type TaskState } from "./execution-state.js";
 import type { Failure } from "./failure.js";
 import type { PlanTask } from "./plan.js";
@@ -31,7 +31,7 @@ export function advance(draft: Draft, command: Command, nowMs: number): void {
 /** Starts an execution: its first tasks become ready. */
 export function begin(draft: Draft, nowMs: number): void {
   draft.executionTouched = true;
-  openRoots(draft, nowMs);
+  openTasks(draft, nowMs);
 }
 
 function report(draft: Draft, command: Extract<Command, { kind: "report" }>, nowMs: number): void {

@@ -1,6 +1,7 @@
 import type { CancelCommand } from "./command.js";
 import { touch, type Draft } from "./draft.js";
 import { cancelledFailure, endExecution, finish } from "./end-execution.js";
+import { openTasks } from "./end-task.js";
 import type { Failure } from "./failure.js";
 import { isTerminal } from "./status.js";
 
@@ -19,6 +20,7 @@ export function cancel(draft: Draft, command: CancelCommand, nowMs: number): voi
     state.cancelRequestedAtMs = nowMs;
     state.cancelReason = command.reason;
     state.cancelDueAtMs = cancelDueAtMs;
+    state.opensLater = false;
     draft.executionTouched = true;
     cancelWaiting(draft, command.running, nowMs);
   }
@@ -35,22 +37,28 @@ export function cancel(draft: Draft, command: CancelCommand, nowMs: number): voi
   }
 }
 
-/** The deadline of the execution has come, or the grace of its cancellation is over. */
+/**
+ * The deadline of the execution has come, the grace of its cancellation is over, or tasks wait for a
+ * transaction with room for them.
+ */
 export function executionDue(draft: Draft, running: ReadonlySet<number>, nowMs: number): void {
   const { state } = draft;
   if (state.cancelDueAtMs !== undefined && state.cancelDueAtMs <= nowMs) {
     return force(draft, "CANCELLED", cancelledFailure(state.cancelReason), running, nowMs);
   }
   const { deadlineAtMs } = state.facts;
-  if (deadlineAtMs === undefined || deadlineAtMs > nowMs) return;
-  force(
-    draft,
-    "TIMED_OUT",
-    { reason: "EXECUTION_TIMEOUT", message: "The execution took longer than its deadline." },
-    running,
-    nowMs,
-  );
+  if (deadlineAtMs !== undefined && deadlineAtMs <= nowMs) {
+    return force(draft, "TIMED_OUT", TOO_LATE, running, nowMs);
+  }
+  if (!state.opensLater) return;
+  draft.executionTouched = true;
+  openTasks(draft, nowMs);
 }
+
+const TOO_LATE: Failure = {
+  reason: "EXECUTION_TIMEOUT",
+  message: "The execution took longer than its deadline.",
+};
 
 /** Only tasks with a row are written; a PENDING task of an ended execution counts as cancelled. */
 function cancelWaiting(draft: Draft, running: ReadonlySet<number>, nowMs: number): void {

@@ -1,6 +1,7 @@
 import type { ExecutionState, TaskState } from "./execution-state.js";
 import type { Failure } from "./failure.js";
 import { inputSource } from "./input-source.js";
+import type { OpeningBudget } from "./opening-budget.js";
 import type { Payload } from "./payload.js";
 import type { InputSource } from "./resolve-input.js";
 
@@ -42,6 +43,8 @@ export interface Draft {
   readonly state: ExecutionState;
   /** What inputs are made from; one for the draft, because it keeps what was parsed. */
   readonly source: InputSource;
+  /** What is left of the transaction for making tasks ready. */
+  readonly budget: OpeningBudget;
   readonly touched: Map<number, TouchedTask>;
   readonly superseded: SupersededAttempt[];
   readonly stops: StopOrder[];
@@ -50,9 +53,9 @@ export interface Draft {
 }
 
 /** Opens a draft on a state. */
-export function openDraft(state: ExecutionState, payloadBytesMax: number): Draft {
-  const source = inputSource(state, payloadBytesMax);
-  return { state, source, touched: new Map(), superseded: [], stops: [], executionTouched: false };
+export function openDraft(state: ExecutionState, payloadBytesMax: number, budget: OpeningBudget): Draft {
+  const source = inputSource(state, payloadBytesMax, budget);
+  return { state, source, budget, touched: new Map(), superseded: [], stops: [], executionTouched: false };
 }
 
 /** Whether there is anything to write. */

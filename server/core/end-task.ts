@@ -1,6 +1,6 @@
 import { createTask, touch, type Draft } from "./draft.js";
 import { endExecution } from "./end-execution.js";
-import { keepOutput, markRead, planTask, type TaskState } from "./execution-state.js";
+import { keepOutput, markRead, planTask, tasksToOpen, type TaskState } from "./execution-state.js";
 import type { Failure } from "./failure.js";
 import type { Payload } from "./payload.js";
 import { InputError, resolveInput } from "./resolve-input.js";
@@ -27,10 +27,11 @@ export function endTask(draft: Draft, index: number, end: TaskEnd, nowMs: number
   settle(draft, [index], nowMs);
 }
 
-/** Makes the tasks without dependencies ready. */
-export function openRoots(draft: Draft, nowMs: number): void {
+/** Makes everything ready that waits for nothing: the roots, and later what found the budget spent. */
+export function openTasks(draft: Draft, nowMs: number): void {
   const ended: number[] = [];
-  for (const index of draft.state.facts.plan.roots) openTask(draft, index, nowMs, ended);
+  draft.state.opensLater = false;
+  for (const index of tasksToOpen(draft.state)) decide(draft, index, nowMs, ended);
   settle(draft, ended, nowMs);
 }
 
@@ -56,7 +57,12 @@ function settle(draft: Draft, ended: number[], nowMs: number): void {
 function decide(draft: Draft, index: number, nowMs: number, ended: number[]): void {
   const { dependsOn } = planTask(draft.state, index);
   const allCompleted = dependsOn.every((dependency) => draft.state.tasks[dependency]?.status === "COMPLETED");
-  if (allCompleted) return openTask(draft, index, nowMs, ended);
+  if (allCompleted) {
+    if (!draft.budget.isSpent) return openTask(draft, index, nowMs, ended);
+    draft.state.opensLater = true;
+    draft.executionTouched = true;
+    return;
+  }
   const touched = createTask(draft, index, blankTask("SKIPPED"));
   touched.finishedAtMs = nowMs;
   markRead(draft.state, index);
@@ -76,6 +82,7 @@ function openTask(draft: Draft, index: number, nowMs: number, ended: number[]): 
   const touched = createTask(draft, index, task);
   try {
     touched.input = resolveInput(plan, draft.source);
+    draft.budget.spendInput(touched.input);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     task.status = "FAILED";

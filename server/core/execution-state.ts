@@ -58,6 +58,8 @@ export interface ExecutionState {
   openCount: number;
   /** Bytes of the outputs that are kept. */
   keptBytes: number;
+  /** Tasks whose dependencies have completed are left for a later transaction to make ready. */
+  opensLater: boolean;
 }
 
 /** The state of an execution of which nothing has happened yet. */
@@ -78,6 +80,7 @@ export function newState(facts: ExecutionFacts): ExecutionState {
     unread: tasks.map((task) => task.readers.length + (task.readByOutput ? 1 : 0)),
     openCount: tasks.length,
     keptBytes: 0,
+    opensLater: false,
   };
 }
 
@@ -118,6 +121,17 @@ export function refreshState(
   state.failure = execution.failure;
   state.finishedAtMs = execution.finishedAtMs;
   if (state.cancelRequestedAtMs !== undefined) state.openCount = countOpenRows(state);
+  state.opensLater = tasksToOpen(state).length > 0;
+}
+
+/** The plan indexes of tasks that wait for nothing and have no row. A cancelled execution opens none. */
+export function tasksToOpen(state: ExecutionState): number[] {
+  if (isTerminal(state.status) || state.cancelRequestedAtMs !== undefined) return [];
+  const found: number[] = [];
+  state.unresolved.forEach((left, index) => {
+    if (left === 0 && state.tasks[index] === undefined) found.push(index);
+  });
+  return found;
 }
 
 function refreshTask(state: ExecutionState, row: StoredTask): void {

@@ -1,14 +1,20 @@
 import type { ExecutionState } from "./execution-state.js";
+import type { OpeningBudget } from "./opening-budget.js";
 import type { InputSource } from "./resolve-input.js";
 
 /** What inputs and the workflow output are made from, as the execution has it now. */
-export function inputSource({ facts, tasks }: ExecutionState, payloadBytesMax: number): InputSource {
+export function inputSource(
+  { facts, tasks }: ExecutionState,
+  payloadBytesMax: number,
+  budget: OpeningBudget,
+): InputSource {
   return {
     executionId: facts.executionId,
     workflow: facts.plan.workflow,
     createdAtMs: facts.createdAtMs,
     input: facts.input,
     payloadBytesMax,
+    budget,
     outputOf: (index) => tasks[index]?.output,
   };
 }

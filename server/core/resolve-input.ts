@@ -1,6 +1,8 @@
+import type { Meter } from "./cel/meter.js";
 import { ExpressionError, type CompiledExpression, type ExpressionScope } from "./expression.js";
 import { InputError } from "./input-error.js";
 import { givesNothing, jsonText, mergeContext, type ContextPart } from "./merge-context.js";
+import type { OpeningBudget } from "./opening-budget.js";
 import type { Payload } from "./payload.js";
 import { isEmptyPayload, PayloadReader } from "./payload-reader.js";
 import type { Plan, PlanInput, PlanTask } from "./plan.js";
@@ -14,6 +16,8 @@ export interface InputSource {
   readonly createdAtMs: number;
   readonly input: Payload;
   readonly payloadBytesMax: number;
+  /** Pays for what is read and computed. */
+  readonly budget: OpeningBudget;
   /** Output of a task by its plan index; undefined when it has none. */
   readonly outputOf: (index: number) => Payload | undefined;
 }
@@ -21,8 +25,14 @@ export interface InputSource {
 type MappedInput = Extract<PlanInput, { readonly readIndexOf: unknown }>;
 type ReadIndex = ReadonlyMap<string, number>;
 
-/** Payloads are parsed once for each source, so that a thousand tasks can read one large input. */
-const readers = new WeakMap<InputSource, PayloadReader>();
+/** What tasks have in common is read and merged once for each source, however many they are. */
+interface Known {
+  readonly reader: PayloadReader;
+  /** By the plan indexes of the dependencies. */
+  readonly contexts: Map<string, Payload>;
+}
+
+const known = new WeakMap<InputSource, Known>();
 
 /**
  * The input of a task. By default that is its context: the workflow input merged in declared order
@@ -51,7 +61,7 @@ export function resolveInput(task: PlanTask, source: InputSource): Payload {
 export function resolveOutput(plan: Plan, source: InputSource): Payload {
   const { output, indexOf } = plan;
   if (output !== undefined) return asInputError(() => evaluated(output, indexOf, source));
-  const reader = readerOf(source);
+  const { reader } = knownOf(source);
   const members: string[] = [];
   for (const leaf of plan.leaves) {
     const payload = source.outputOf(leaf);
@@ -63,6 +73,14 @@ export function resolveOutput(plan: Plan, source: InputSource): Payload {
 }
 
 function contextOf(task: PlanTask, dependencyIds: readonly string[], source: InputSource): Payload {
+  const { contexts } = knownOf(source);
+  const key = task.dependsOn.join();
+  const context = contexts.get(key) ?? mergedContext(task, dependencyIds, source);
+  contexts.set(key, context);
+  return context;
+}
+
+function mergedContext(task: PlanTask, dependencyIds: readonly string[], source: InputSource): Payload {
   const parts: ContextPart[] = [];
   if (!givesNothing(source.input))
     parts.push({ payload: source.input, key: "input", what: "The workflow input" });
@@ -72,27 +90,51 @@ function contextOf(task: PlanTask, dependencyIds: readonly string[], source: Inp
     if (payload === undefined || isEmptyPayload(payload)) return;
     parts.push({ payload, key, what: outputName(key) });
   });
-  return mergeContext(parts, { reader: readerOf(source), payloadBytesMax: source.payloadBytesMax });
+  for (const { payload } of parts) source.budget.spendReading(payload.data.length);
+  return mergeContext(parts, { reader: knownOf(source).reader, payloadBytesMax: source.payloadBytesMax });
 }
 
 function mapped(input: MappedInput, source: InputSource): Payload {
   if (input.kind === "expression") return evaluated(input.expression, input.readIndexOf, source);
-  const scope = scopeOf(input.readIndexOf, source);
-  const meter = input.fields[0]?.[1].newMeter();
+  const [first] = input.fields;
+  if (first === undefined) return jsonText("{}", source.payloadBytesMax);
+  const text = metered(first[1], source, (meter) => fieldsText(input, meter, source));
+  return jsonText(text, source.payloadBytesMax);
+}
+
+type Fields = Extract<PlanInput, { readonly kind: "fields" }>;
+
+function fieldsText({ fields, readIndexOf }: Fields, meter: Meter, source: InputSource): string {
+  const scope = scopeOf(readIndexOf, source);
   let text = "";
-  for (const [name, expression] of input.fields) {
+  for (const [name, expression] of fields) {
     const value = inField(name, () => expression.evaluate(scope, meter));
     text += `${text === "" ? "{" : ","}${JSON.stringify(name)}:${JSON.stringify(value)}`;
     // Each value is bounded, but a thousand of them are not.
     if (text.length > source.payloadBytesMax) break;
   }
-  return jsonText(text === "" ? "{}" : `${text}}`, source.payloadBytesMax);
+  return `${text}}`;
+}
+
+/** The transaction pays for the steps of an evaluation, also when it fails. */
+function metered<Value>(
+  expression: CompiledExpression,
+  source: InputSource,
+  evaluate: (meter: Meter) => Value,
+): Value {
+  const meter = expression.newMeter();
+  try {
+    return evaluate(meter);
+  } finally {
+    source.budget.spendSteps(meter.spent);
+  }
 }
 
 function evaluated(expression: CompiledExpression, readIndexOf: ReadIndex, source: InputSource): Payload {
   const copy = copied(expression, readIndexOf, source);
   if (copy !== undefined) return copy;
-  const value = expression.evaluate(scopeOf(readIndexOf, source));
+  const scope = scopeOf(readIndexOf, source);
+  const value = metered(expression, source, (meter) => expression.evaluate(scope, meter));
   return jsonText(JSON.stringify(value), source.payloadBytesMax);
 }
 
@@ -107,7 +149,7 @@ function copied(
 }
 
 function scopeOf(readIndexOf: ReadIndex, source: InputSource): ExpressionScope {
-  const reader = readerOf(source);
+  const { reader } = knownOf(source);
   return {
     get input() {
       return reader.value(source.input, "The workflow input");
@@ -130,12 +172,10 @@ function outputById(taskId: string, readIndexOf: ReadIndex, source: InputSource)
   return payload === undefined || isEmptyPayload(payload) ? undefined : payload;
 }
 
-function readerOf(source: InputSource): PayloadReader {
-  const known = readers.get(source);
-  if (known !== undefined) return known;
-  const reader = new PayloadReader();
-  readers.set(source, reader);
-  return reader;
+function knownOf(source: InputSource): Known {
+  const found = known.get(source) ?? { reader: new PayloadReader(), contexts: new Map<string, Payload>() };
+  known.set(source, found);
+  return found;
 }
 
 function outputName(taskId: string): string {

@@ -49,7 +49,7 @@ export function buildWrites(
   }: { writes: Writes; aftermath: Aftermath; handOff: HandOff; nowMs: number },
 ): void {
   draft.state.revision++;
-  writeExecution(group, draft, writes, aftermath);
+  writeExecution(group, draft, { writes, aftermath, nowMs });
   for (const { index, failure, retryDelayMs } of draft.superseded) {
     writes.attemptInserts.push({
       location: locate(group, draft, index),
@@ -66,9 +66,13 @@ export function buildWrites(
   }
 }
 
-function writeExecution(group: Group, draft: Draft, writes: Writes, aftermath: Aftermath): void {
+function writeExecution(
+  group: Group,
+  draft: Draft,
+  { writes, aftermath, nowMs }: { writes: Writes; aftermath: Aftermath; nowMs: number },
+): void {
   const { state } = draft;
-  const dueAtMs = isTerminal(state.status) ? undefined : executionDueAt(state);
+  const dueAtMs = isTerminal(state.status) ? undefined : executionDueAt(state, nowMs);
   noteDue(aftermath, dueAtMs);
   if (group.locked === undefined) {
     if (group.start !== undefined) writes.executionInserts.push(executionInsert(state, group.start, dueAtMs));
@@ -135,7 +139,9 @@ function executionInsert(
   };
 }
 
-function executionDueAt(state: ExecutionState): number | undefined {
+/** What a later transaction must make ready is due at once, for whichever replica is there. */
+function executionDueAt(state: ExecutionState, nowMs: number): number | undefined {
+  if (state.opensLater) return nowMs;
   const dueAtMs = Math.min(state.facts.deadlineAtMs ?? Infinity, state.cancelDueAtMs ?? Infinity);
   return dueAtMs === Infinity ? undefined : dueAtMs;
 }

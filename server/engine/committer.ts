@@ -125,8 +125,11 @@ export class Committer {
 
   /** Why the batch was not committed, or is not known to be; undefined when it was. */
   async #try(lane: number, commands: readonly EngineCommand[], lookUpStarts: boolean): Promise<unknown> {
+    const transaction = new LaneTransaction(this.#context, commands, lookUpStarts);
     try {
-      await new LaneTransaction(this.#context, commands, lookUpStarts).run(lane);
+      await transaction.run(lane);
+      this.#waiting[lane]?.unshift(...transaction.deferred);
+      this.#waitingCount += transaction.deferred.length;
       return undefined;
     } catch (error) {
       return error;

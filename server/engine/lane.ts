@@ -1,5 +1,6 @@
 import { HeadraceError } from "../core/errors.js";
 import { hasChanges } from "../core/draft.js";
+import { OpeningBudget } from "../core/opening-budget.js";
 import { newState, refreshState, type ExecutionState } from "../core/execution-state.js";
 import { apply, needsState } from "./apply-commands.js";
 import { buildWrites, newWrites, type Aftermath } from "./build-writes.js";
@@ -12,7 +13,7 @@ import {
   type Writes,
 } from "./commit-store.js";
 import type { Effects } from "./effects.js";
-import { openGroup, type Group } from "./group.js";
+import { openGroup, type DraftLimits, type Group } from "./group.js";
 import type { HandOff } from "./hand-off.js";
 import { distributeRows, findRepeated, formBatch, type Batch } from "./lane-batch.js";
 import type { Log } from "./log.js";
@@ -34,6 +35,10 @@ export interface LaneContext {
   readonly payloadBytesMax: number;
 }
 
+/** What one transaction may spend on making tasks ready: a write of some MB, and tens of milliseconds. */
+const OPENING_BYTES = 16 * 1024 * 1024;
+const OPENING_STEPS = 1_000_000;
+
 /** One attempt to commit a batch, from its locks to what must happen after the commit. */
 export class LaneTransaction {
   readonly #context: LaneContext;
@@ -41,10 +46,15 @@ export class LaneTransaction {
   readonly #aftermath: Aftermath = { handedOff: [], readyRoutes: [], dueAtMs: undefined };
   /** Starts of this batch by idempotency key, so that two with one key become one. */
   readonly #keys = new Map<string, StartCommand>();
+  readonly #limits: DraftLimits;
+  /** Commands for which this transaction had no room. Nothing was done about them. */
+  readonly deferred: EngineCommand[] = [];
 
   constructor(context: LaneContext, commands: readonly EngineCommand[], lookUpStarts: boolean) {
     this.#context = context;
     this.#batch = formBatch(commands, lookUpStarts);
+    const budget = new OpeningBudget(OPENING_BYTES, OPENING_STEPS);
+    this.#limits = { payloadBytesMax: context.payloadBytesMax, budget };
   }
 
   /** Commits, then answers. Rejects with CommitError when nothing was, or may have been, committed. */
@@ -68,6 +78,10 @@ export class LaneTransaction {
     const writes = newWrites();
     const nowMs = this.#context.clock.nowMs();
     for (const group of this.#batch.groups) {
+      if (this.#limits.budget.isSpent) {
+        this.deferred.push(...group.commands);
+        continue;
+      }
       this.#start(group, startsFound.get(group) ?? []);
       if (group.draft === undefined && group.locked !== undefined && needsState(group))
         await this.#open(group, reader);
@@ -93,7 +107,7 @@ export class LaneTransaction {
   #create(group: Group, command: StartCommand): void {
     if (command.idempotencyKey !== undefined) this.#keys.set(this.#keyOf(command), command);
     group.start = command;
-    createExecution(group, command, this.#context.payloadBytesMax);
+    createExecution(group, command, this.#limits);
   }
 
   #keyOf(command: StartCommand): string {
@@ -102,7 +116,7 @@ export class LaneTransaction {
 
   /** Brings the cached state of an execution up to the locked revision, or restores it. */
   async #open(group: Group, reader: StateReader): Promise<void> {
-    const { states, payloadBytesMax } = this.#context;
+    const { states } = this.#context;
     const revision = group.locked?.revision ?? 0;
     let state = states.get(group.executionId);
     if (state === undefined || state.revision > revision || state.facts.namespaceId !== group.namespaceId) {
@@ -115,7 +129,7 @@ export class LaneTransaction {
         storedTasks(state.facts.plan, await reader.readTasksSince(group, state.revision)),
       );
     }
-    openGroup(group, state, payloadBytesMax);
+    openGroup(group, state, this.#limits);
   }
 
   async #restore(group: Group, reader: StateReader): Promise<ExecutionState> {

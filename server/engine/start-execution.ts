@@ -3,12 +3,12 @@ import { HeadraceError } from "../core/errors.js";
 import { newState } from "../core/execution-state.js";
 import type { Payload } from "../core/payload.js";
 import type { FoundStart } from "./commit-store.js";
-import { openGroup, type Group } from "./group.js";
+import { openGroup, type DraftLimits, type Group } from "./group.js";
 import type { StartCommand } from "./request.js";
 
 /** Creates the execution of a group in memory, its first tasks ready. */
-export function createExecution(group: Group, start: StartCommand, payloadBytesMax: number): void {
-  const draft = openGroup(group, newState(start.facts), payloadBytesMax);
+export function createExecution(group: Group, start: StartCommand, limits: DraftLimits): void {
+  const draft = openGroup(group, newState(start.facts), limits);
   begin(draft, start.facts.createdAtMs);
   const { executionId, traceId, plan } = start.facts;
   group.answers.push(() =>

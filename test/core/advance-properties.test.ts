@@ -1,7 +1,7 @@
 import test from "ava";
 import fc from "fast-check";
 import type { Outcome } from "../../server/core/command.js";
-import { newState, refreshState, type StoredTask } from "../../server/core/execution-state.js";
+import { newState, refreshState, tasksToOpen, type StoredTask } from "../../server/core/execution-state.js";
 import { isTerminal } from "../../server/core/status.js";
 import type { TaskSpec } from "../../server/core/workflow-spec.js";
 import { CoreExecution, planOf } from "../support/core-execution.js";
@@ -111,6 +111,17 @@ test("order is held, attempts are bounded, and every execution ends once", (t) =
   t.pass();
 });
 
+/** The same execution, as a replica that has only its rows makes it. */
+function restoredFrom(original: CoreExecution): CoreExecution {
+  const restored = new CoreExecution(original.plan);
+  const rows = original.state.tasks.flatMap((task, index): StoredTask[] =>
+    task === undefined ? [] : [{ ...task, index }],
+  );
+  Object.assign(restored, { nowMs: original.nowMs, state: newState(original.state.facts) });
+  refreshState(restored.state, original.state, rows);
+  return restored;
+}
+
 test("a state restored from rows after any step goes on as the original does", (t) => {
   fc.assert(
     fc.property(graphs, moves, fc.nat(200), (tasks, list, cut) => {
@@ -118,12 +129,7 @@ test("a state restored from rows after any step goes on as the original does", (
       const original = new CoreExecution(plan);
       const played = list.slice(0, cut);
       for (const move of played) play(original, move);
-      const restored = new CoreExecution(plan);
-      const rows = original.state.tasks.flatMap((task, index): StoredTask[] =>
-        task === undefined ? [] : [{ ...task, index }],
-      );
-      Object.assign(restored, { nowMs: original.nowMs, state: newState(original.state.facts) });
-      refreshState(restored.state, original.state, rows);
+      const restored = restoredFrom(original);
       for (const move of list.slice(cut)) {
         play(original, move);
         play(restored, move);
@@ -136,6 +142,38 @@ test("a state restored from rows after any step goes on as the original does", (
     { numRuns: 150 },
   );
 });
+
+test("what one transaction has no room for is opened by the next, and the result is the same", (t) => {
+  fc.assert(
+    fc.property(graphs, moves, fc.integer({ min: 1, max: 40 }), (tasks, list, budgetBytes) => {
+      const plan = planOf(tasks);
+      // Each input has 7 bytes.
+      const roomy = new CoreExecution(plan, { n: 1 });
+      const narrow = new CoreExecution(plan, { n: 1 }, undefined, budgetBytes);
+      const openAll = (): void => {
+        for (let left = tasks.length; left > 0 && narrow.state.opensLater; left--) {
+          t.deepEqual(tasksToOpen(restoredFrom(narrow).state), tasksToOpen(narrow.state));
+          narrow.executionDue(0, []);
+          t.true(openedBytes(narrow) < budgetBytes + 7);
+        }
+        t.false(narrow.state.opensLater);
+      };
+      openAll();
+      for (const move of list) {
+        play(roomy, move);
+        play(narrow, move);
+        openAll();
+        t.deepEqual(narrow.statuses(), roomy.statuses());
+        t.is(narrow.state.status, roomy.state.status);
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+function openedBytes({ draft }: CoreExecution): number {
+  return [...draft.touched.values()].reduce((sum, { input }) => sum + (input?.data.length ?? 0), 0);
+}
 
 test("the result is the same whatever the batching", (t) => {
   fc.assert(

@@ -1,5 +1,6 @@
 import test from "ava";
 import * as fc from "fast-check";
+import { OpeningBudget } from "../../server/core/opening-budget.js";
 import { compilePlan } from "../../server/core/compile-plan.js";
 import { membersOf, objectText } from "../../server/core/json-members.js";
 import { DEFAULT_LIMITS } from "../../server/core/limits.js";
@@ -42,6 +43,7 @@ function sourceOf({ input = NULL_PAYLOAD, outputs = [], payloadBytesMax = 1_000_
     createdAtMs: Date.UTC(2026, 0, 31),
     input,
     payloadBytesMax,
+    budget: new OpeningBudget(Infinity, Infinity),
     outputOf: (index) => outputs[index],
   };
 }

@@ -4,6 +4,7 @@ import { compilePlan } from "../../server/core/compile-plan.js";
 import { openDraft, type Draft } from "../../server/core/draft.js";
 import { newState, type ExecutionState } from "../../server/core/execution-state.js";
 import { DEFAULT_LIMITS } from "../../server/core/limits.js";
+import { OpeningBudget } from "../../server/core/opening-budget.js";
 import { jsonPayload, parseJson } from "../../server/core/payload.js";
 import type { Plan } from "../../server/core/plan.js";
 import type { TaskStatus } from "../../server/core/status.js";
@@ -24,8 +25,13 @@ export class CoreExecution {
   /** The draft of the last step. */
   draft: Draft;
 
-  constructor(plan: Plan, input: unknown = null, deadlineMs?: number) {
+  /** What each draft may spend on making tasks ready. */
+  budgetBytes: number;
+  budgetSteps = 1_000_000;
+
+  constructor(plan: Plan, input: unknown = null, deadlineMs?: number, budgetBytes = Infinity) {
     this.plan = plan;
+    this.budgetBytes = budgetBytes;
     this.state = newState({
       namespaceId: 1,
       executionId: "018f0000-0000-7000-8000-000000000001",
@@ -37,8 +43,13 @@ export class CoreExecution {
       traceFlags: undefined,
       deadlineAtMs: deadlineMs === undefined ? undefined : this.nowMs + deadlineMs,
     });
-    this.draft = openDraft(this.state, DEFAULT_LIMITS.payloadBytes);
+    this.draft = this.#openDraft();
     begin(this.draft, this.nowMs);
+  }
+
+  #openDraft(): Draft {
+    const budget = new OpeningBudget(this.budgetBytes, this.budgetSteps);
+    return openDraft(this.state, DEFAULT_LIMITS.payloadBytes, budget);
   }
 
   index(id: string): number {
@@ -57,7 +68,7 @@ export class CoreExecution {
   }
 
   apply(command: Command, options: { sameDraft?: boolean } = {}): this {
-    if (options.sameDraft !== true) this.draft = openDraft(this.state, DEFAULT_LIMITS.payloadBytes);
+    if (options.sameDraft !== true) this.draft = this.#openDraft();
     advance(this.draft, command, this.nowMs);
     return this;
   }

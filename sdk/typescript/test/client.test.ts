@@ -314,6 +314,7 @@ test("a wait may have a timeout and a signal, and the execution goes on", async 
 test("calls are repeated while the server is away, and give up in time", async (t) => {
   const server = await ScriptedServer.start();
   const proxy = await startTcpProxy(server.port);
+  const patient = await connect({ address: proxy.address });
   const client = await connect({ address: proxy.address, callTimeout: 600 });
   let calls = 0;
   server.answers.set("CancelExecution", ({ reason }: CancelExecutionRequest) => {
@@ -321,8 +322,9 @@ test("calls are repeated while the server is away, and give up in time", async (
     if (calls < 3) throw new Refusal(Status.UNAVAILABLE, "DRAINING", "elsewhere", { retryable: "true" });
     return { accepted: reason === "why" };
   });
-  t.true(await client.cancel("id", { reason: "why", grace: "5s" }));
+  t.true(await patient.cancel("id", { reason: "why", grace: "5s" }));
   t.is(calls, 3);
+  await patient.close();
   proxy.refuse(true);
   proxy.cut();
   const before = performance.now();

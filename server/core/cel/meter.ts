@@ -26,6 +26,11 @@ export class Meter {
     this.charge(1 + Math.floor(chars / CHARS_PER_STEP));
   }
 
+  /** Steps that were paid for. */
+  get spent(): number {
+    return this.#budget - this.#left;
+  }
+
   /** Steps that are left. */
   get left(): number {
     return this.#left;
