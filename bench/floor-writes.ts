@@ -31,6 +31,7 @@ export function writesOf(started: readonly TaskKey[], locked: LockedRows): Write
     })),
     executionUpdates: locked.executions.map((execution) => executionEnd(present(execution).location, nowMs)),
     executionTouches: [],
+    sharedInputs: [],
     taskUpdates: [],
     attemptInserts: [],
   };
@@ -84,6 +85,7 @@ function taskInsert(key: TaskKey, nowMs: number): Writes["taskInserts"][number] 
     totalDueAtMs: undefined,
     attemptTimeoutMs: undefined,
     heartbeatTimeoutMs: undefined,
+    sharedInputId: undefined,
     failure: undefined,
   };
 }

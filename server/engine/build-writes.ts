@@ -6,6 +6,7 @@ import type { RowLocation, TaskUpdate, Writes } from "./commit-store.js";
 import type { Group } from "./group.js";
 import type { HandOff, Reservation, Route } from "./hand-off.js";
 import type { StartCommand } from "./request.js";
+import { shareInputs, type SharedInputs } from "./share-inputs.js";
 
 /** A task that goes straight to a worker with the commit that made it ready. */
 export interface HandedOff {
@@ -31,6 +32,7 @@ export function newWrites(): Writes {
     executionUpdates: [],
     executionTouches: [],
     taskInserts: [],
+    sharedInputs: [],
     taskCompletions: [],
     taskUpdates: [],
     attemptInserts: [],
@@ -58,10 +60,15 @@ export function buildWrites(
       failure,
     });
   }
+  const shared = shareInputs(draft);
+  const { namespaceId, executionId } = group;
+  for (const [input, inputId] of shared)
+    writes.sharedInputs.push({ namespaceId, executionId, inputId, input });
   for (const [index, touched] of draft.touched) {
     const task = draft.state.tasks[index];
     if (task === undefined) continue;
-    if (touched.created) insertTask(draft, { index, task, touched }, { writes, aftermath, handOff, nowMs });
+    if (touched.created)
+      insertTask(draft, { index, task, touched }, { writes, shared, aftermath, handOff, nowMs });
     else updateTask(group, draft, { index, task, touched }, writes, aftermath);
   }
 }
@@ -157,15 +164,23 @@ function insertTask(
   { index, task, touched }: ChangedTask,
   {
     writes,
+    shared,
     aftermath,
     handOff,
     nowMs,
-  }: { writes: Writes; aftermath: Aftermath; handOff: HandOff; nowMs: number },
+  }: {
+    writes: Writes;
+    shared: SharedInputs;
+    aftermath: Aftermath;
+    handOff: HandOff;
+    nowMs: number;
+  },
 ): void {
   const { namespaceId, executionId } = draft.state.facts;
   const plan = planTask(draft.state, index);
   const route = { namespaceId, queue: plan.queue, handler: plan.handler };
-  const reservation = task.status === "READY" ? handOff.reserve(route) : undefined;
+  const reservation =
+    task.status === "READY" ? handOff.reserve(route, touched.input?.data.length ?? 0) : undefined;
   if (reservation !== undefined) {
     aftermath.handedOff.push({
       reservation,
@@ -201,6 +216,7 @@ function insertTask(
     queue: plan.queue,
     handler: plan.handler,
     input: touched.input,
+    sharedInputId: touched.input && shared.get(touched.input),
     failure: task.failure,
   });
 }

@@ -163,7 +163,15 @@ export interface TaskInsert extends TaskKey {
   readonly queue: string;
   readonly handler: string;
   readonly input: Payload | undefined;
+  /** Names the row of `sharedInputs` that has the input instead of this one. */
+  readonly sharedInputId: number | undefined;
   readonly failure: Failure | undefined;
+}
+
+/** A large input that several new tasks of an execution have in common. */
+export interface SharedInput extends ExecutionKey {
+  readonly inputId: number;
+  readonly input: Payload;
 }
 
 /** The usual end of a task. */
@@ -206,6 +214,7 @@ export interface Writes {
   /** Only the revision grows. */
   readonly executionTouches: Array<{ readonly location: RowLocation; readonly revision: number }>;
   readonly taskInserts: TaskInsert[];
+  readonly sharedInputs: SharedInput[];
   readonly taskCompletions: TaskCompletion[];
   readonly taskUpdates: TaskUpdate[];
   readonly attemptInserts: AttemptInsert[];

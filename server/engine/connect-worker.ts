@@ -104,11 +104,19 @@ export function sessionRow(
   context: SessionContext,
   namespaceId: number,
   sessionId: string,
-  hello: Omit<HelloRequest, "resume" | "namespace" | "features" | "credit"> & { readonly pollTimeoutMs?: number },
+  hello: Omit<HelloRequest, "resume" | "namespace" | "features" | "credit"> & {
+    readonly pollTimeoutMs?: number;
+  },
 ): SessionRow {
   const { workerName, sdkName, sdkVersion, buildId, handlers, queues, labels, slots } = hello;
   const worker = { workerName, sdkName, sdkVersion, buildId, handlers, queues, labels, slots };
-  return { namespaceId, sessionId, replicaId: context.replicaId, ...worker, pollTimeoutMs: hello.pollTimeoutMs };
+  return {
+    namespaceId,
+    sessionId,
+    replicaId: context.replicaId,
+    ...worker,
+    pollTimeoutMs: hello.pollTimeoutMs,
+  };
 }
 
 /** What the engine keeps of a session in memory. */

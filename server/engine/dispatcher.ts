@@ -95,14 +95,14 @@ export class Dispatcher implements HandOff {
     this.#claims.wake();
   }
 
-  reserve(route: Route): Reservation | undefined {
+  reserve(route: Route, inputBytes: number): Reservation | undefined {
     const session = this.#lines.get(routeKey(route))?.nextFree();
     if (session === undefined) return undefined;
-    session.take(1);
+    session.take(1, inputBytes);
     return {
       sessionId: session.sessionId,
-      release: () => session.giveBack(1),
-      deliver: (attempt, assignment) => session.deliver([attempt], [assignment]),
+      release: () => session.giveBack(1, inputBytes),
+      deliver: (attempt, assignment) => session.deliver([attempt], [assignment], inputBytes),
     };
   }
 
@@ -141,14 +141,17 @@ export class Dispatcher implements HandOff {
     if (asked.length === 0) return false;
     for (const { session, request } of asked) session.take(request.maxTasks);
     const requests = asked.map(({ request }) => request);
+    const bytesMax = Math.ceil(this.#options.claimBytes / asked.length);
     let claimed: readonly ClaimedTask[] = [];
     try {
-      claimed = await (suspects ? this.#store.claimSuspects(requests) : this.#store.claimTasks(requests));
+      claimed = await (suspects
+        ? this.#store.claimSuspects(requests, bytesMax)
+        : this.#store.claimTasks(requests, bytesMax));
     } catch (error) {
       for (const { session, request } of asked) session.giveBack(request.maxTasks);
       throw error;
     }
-    this.#deal(asked, claimed, suspects);
+    this.#deal(asked, claimed, { bytesMax, suspects });
     return true;
   }
 
@@ -164,7 +167,7 @@ export class Dispatcher implements HandOff {
       let credit = suspects ? 1 : session.credit;
       lines.forEach((line, position) => {
         const share = Math.ceil(credit / (lines.length - position));
-        const maxTasks = Math.min(share, left, line.claimLimit(this.#options.claimBytes));
+        const maxTasks = Math.min(share, left);
         if (maxTasks <= 0) return;
         asked.push({
           session,
@@ -179,7 +182,11 @@ export class Dispatcher implements HandOff {
     return asked;
   }
 
-  #deal(asked: readonly Asked[], claimed: readonly ClaimedTask[], suspects: boolean): void {
+  #deal(
+    asked: readonly Asked[],
+    claimed: readonly ClaimedTask[],
+    { bytesMax, suspects }: { bytesMax: number; suspects: boolean },
+  ): void {
     const byRequest = new Map<number, ClaimedTask[]>();
     for (const task of claimed) {
       const tasks = byRequest.get(task.ordinal);
@@ -189,7 +196,8 @@ export class Dispatcher implements HandOff {
     asked.forEach(({ session, line, raised, request }, position) => {
       const tasks = byRequest.get(position + 1) ?? [];
       session.giveBack(request.maxTasks - tasks.length);
-      line.claimed(tasks, { asked: request.maxTasks, raised, suspects });
+      const bytes = tasks.reduce((sum, { input }) => sum + input.data.length, 0);
+      line.claimed({ more: tasks.length === request.maxTasks || bytes >= bytesMax, raised, suspects });
       if (tasks.length > 0) this.#deliverClaimed(session, tasks);
     });
   }

@@ -23,7 +23,7 @@ export interface HandOff {
    * A local session that takes one more task of the route now; undefined when there is none, or when
    * older work of the route waits, which new work must not overtake.
    */
-  reserve(route: Route): Reservation | undefined;
+  reserve(route: Route, inputBytes: number): Reservation | undefined;
   /** READY tasks of the route were committed. */
   raise(route: Route, suspect: boolean): void;
 }

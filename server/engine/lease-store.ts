@@ -79,10 +79,13 @@ export interface Orphan extends TaskKey {
 
 /** Who works on what: claims, sessions, replicas and times. */
 export interface LeaseStore {
-  /** Makes READY tasks RUNNING for the sessions that ask. */
-  claimTasks(requests: readonly ClaimRequest[]): Promise<readonly ClaimedTask[]>;
+  /**
+   * Makes READY tasks RUNNING for the sessions that ask. The inputs that one request gets have
+   * `bytesMax` bytes, or more by the last of them; when that was reached its route may have more.
+   */
+  claimTasks(requests: readonly ClaimRequest[], bytesMax: number): Promise<readonly ClaimedTask[]>;
   /** The same for tasks whose worker vanished before. */
-  claimSuspects(requests: readonly ClaimRequest[]): Promise<readonly ClaimedTask[]>;
+  claimSuspects(requests: readonly ClaimRequest[], bytesMax: number): Promise<readonly ClaimedTask[]>;
   openSession(session: SessionRow): Promise<void>;
   /** Moves an open session of a stream to this replica; false when there is none. */
   resumeSession(session: SessionRow): Promise<boolean>;

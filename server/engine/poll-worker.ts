@@ -1,5 +1,13 @@
 import { HeadraceError } from "../core/errors.js";
-import type { Assignment, AttemptRef, BeatEntry, CancelNotice, PollRequest, ReportAck, ReportEntry } from "./api.js";
+import type {
+  Assignment,
+  AttemptRef,
+  BeatEntry,
+  CancelNotice,
+  PollRequest,
+  ReportAck,
+  ReportEntry,
+} from "./api.js";
 import { adoptAttempt, factsOf, sessionRow } from "./connect-worker.js";
 import { handOutKey } from "./held-attempt.js";
 import { uuidv7 } from "./ids.js";

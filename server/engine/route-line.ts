@@ -1,5 +1,4 @@
 import type { Route } from "./hand-off.js";
-import type { ClaimedTask } from "./lease-store.js";
 import type { Session } from "./session.js";
 
 /** Names a route in maps. Names hold no NUL. */
@@ -21,8 +20,6 @@ export class RouteLine {
   raised = 0;
   /** Nobody had credit when last asked; spares a search for each task of a large fan-out. */
   #exhausted = false;
-  /** Running mean of input sizes, which bounds how much one claim reads. */
-  #meanBytes = 256;
 
   constructor(route: Route) {
     this.route = route;
@@ -86,20 +83,14 @@ export class RouteLine {
     this.#suspects = true;
   }
 
-  /** How many tasks one claim may ask for without reading more than `maxBytes`. */
-  claimLimit(maxBytes: number): number {
-    return Math.max(1, Math.floor(maxBytes / this.#meanBytes));
-  }
-
-  /** Takes in what a claim gave: less than was asked for means that nothing is left. */
-  claimed(tasks: readonly ClaimedTask[], claim: { asked: number; raised: number; suspects: boolean }): void {
-    for (const task of tasks) this.#meanBytes += (task.input.data.length + 256 - this.#meanBytes) / 16;
-    if (tasks.length === claim.asked) {
-      if (!claim.suspects) this.#backlog = true;
+  /** Takes in what a claim gave. `more`: it gave all that was asked for, so that there may be more. */
+  claimed({ more, raised, suspects }: { more: boolean; raised: number; suspects: boolean }): void {
+    if (more) {
+      if (!suspects) this.#backlog = true;
       return;
     }
-    if (claim.raised !== this.raised) return;
-    if (claim.suspects) this.#suspects = false;
+    if (raised !== this.raised) return;
+    if (suspects) this.#suspects = false;
     else this.#backlog = this.#doubt = false;
   }
 }

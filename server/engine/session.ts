@@ -36,6 +36,9 @@ export interface SessionFacts {
   readonly creditMax: number;
 }
 
+/** So many bytes of inputs may be on their way to a worker, and one more claim or input. */
+const OPEN_BYTES = 16 * 1024 * 1024;
+
 /** A worker session on this replica: its credit, what it holds, and how far it has acknowledged. */
 export class Session implements WorkerSession {
   readonly sessionId: string;
@@ -48,7 +51,9 @@ export class Session implements WorkerSession {
   #asks = false;
   #receivedFrame = 0;
   /** Frames with assignments that are not acknowledged, oldest first. */
-  #unacknowledged: Array<{ frame: number; sentAtMs: number }> = [];
+  #unacknowledged: Array<{ frame: number; sentAtMs: number; bytes: number }> = [];
+  /** Of the inputs that are set aside, on their way, or not acknowledged. */
+  #openBytes = 0;
   lastMessageMs: number;
   /** A polling worker waits for its answer until then and cannot say anything; 0 when it does not. */
   awaitsUntilMs = 0;
@@ -68,8 +73,10 @@ export class Session implements WorkerSession {
     this.lastMessageMs = owner.nowMs();
   }
 
+  /** How many more tasks may be handed out now. None while too many bytes have not arrived. */
   get credit(): number {
-    return this.#sink === undefined || this.draining ? 0 : this.#credit;
+    if (this.#sink === undefined || this.draining || this.#openBytes >= OPEN_BYTES) return 0;
+    return this.#credit;
   }
 
   get connected(): boolean {
@@ -101,29 +108,38 @@ export class Session implements WorkerSession {
     if (credit > 0) this.#owner.granted(this);
   }
 
-  /** Sets credit aside for a task that is being handed out. */
-  take(count: number): void {
+  /** Sets credit aside for tasks that are being handed out, with the bytes of their inputs where known. */
+  take(count: number, bytes = 0): void {
     this.#credit -= count;
+    this.#openBytes += bytes;
   }
 
   /** Gives credit back that was set aside and not used. */
-  giveBack(count: number): void {
+  giveBack(count: number, bytes = 0): void {
+    this.#openBytes -= bytes;
     // Of a poll that is over nothing is left to give back.
     if (this.facts.polls && !this.#asks) return;
     this.#credit += count;
   }
 
-  /** Holds the attempts and sends them, if the stream is there; otherwise they stay undelivered. */
-  deliver(attempts: readonly HeldAttempt[], assignments: readonly Assignment[]): void {
+  /**
+   * Holds the attempts and sends them, if the stream is there; otherwise they stay undelivered.
+   * `setAside` are the bytes that `take` was told of.
+   */
+  deliver(attempts: readonly HeldAttempt[], assignments: readonly Assignment[], setAside = 0): void {
     for (const attempt of attempts) this.hold(attempt);
+    this.#openBytes -= setAside;
     if (this.#sink === undefined) return;
+    const bytes = assignments.reduce((sum, { input }) => sum + input.data.length, 0);
+    this.#openBytes += bytes;
     const frame = this.#sink.assign(assignments);
     for (const attempt of attempts) {
       attempt.frame = frame;
       this.#owner.stirred({ namespaceId: attempt.namespaceId, executionId: attempt.ref.executionId });
     }
     const last = this.#unacknowledged.at(-1);
-    if (last?.frame !== frame) this.#unacknowledged.push({ frame, sentAtMs: this.#owner.nowMs() });
+    if (last?.frame === frame) last.bytes += bytes;
+    else this.#unacknowledged.push({ frame, sentAtMs: this.#owner.nowMs(), bytes });
   }
 
   hold(attempt: HeldAttempt): void {
@@ -165,12 +181,15 @@ export class Session implements WorkerSession {
     this.lastMessageMs = this.#owner.nowMs();
     if (frame <= this.#receivedFrame) return;
     this.#receivedFrame = frame;
+    const before = this.credit;
     let acknowledged = 0;
     for (const sent of this.#unacknowledged) {
       if (sent.frame > frame) break;
+      this.#openBytes -= sent.bytes;
       acknowledged++;
     }
     if (acknowledged > 0) this.#unacknowledged.splice(0, acknowledged);
+    if (before === 0 && this.credit > 0) this.#owner.granted(this);
   }
 
   /** When the oldest delivery was sent that is not acknowledged. */
@@ -217,6 +236,7 @@ export class Session implements WorkerSession {
   #detach(graceDueMs: number | undefined): void {
     this.#sink = undefined;
     this.#credit = 0;
+    for (const { bytes } of this.#unacknowledged) this.#openBytes -= bytes;
     this.#unacknowledged = [];
     this.graceDueMs = graceDueMs;
     this.#owner.disconnected(this);

@@ -57,12 +57,12 @@ export class PostgresLeaseStore implements LeaseStore {
     this.#pool = pool;
   }
 
-  claimTasks(requests: readonly ClaimRequest[]): Promise<readonly ClaimedTask[]> {
-    return this.#claim(SQL.claimTasks, requests);
+  claimTasks(requests: readonly ClaimRequest[], bytesMax: number): Promise<readonly ClaimedTask[]> {
+    return this.#claim(SQL.claimTasks, requests, bytesMax);
   }
 
-  claimSuspects(requests: readonly ClaimRequest[]): Promise<readonly ClaimedTask[]> {
-    return this.#claim(SQL.claimSuspects, requests);
+  claimSuspects(requests: readonly ClaimRequest[], bytesMax: number): Promise<readonly ClaimedTask[]> {
+    return this.#claim(SQL.claimSuspects, requests, bytesMax);
   }
 
   async openSession(session: SessionRow): Promise<void> {
@@ -199,13 +199,18 @@ export class PostgresLeaseStore implements LeaseStore {
     }));
   }
 
-  async #claim(sql: NamedStatement, requests: readonly ClaimRequest[]): Promise<readonly ClaimedTask[]> {
+  async #claim(
+    sql: NamedStatement,
+    requests: readonly ClaimRequest[],
+    bytesMax: number,
+  ): Promise<readonly ClaimedTask[]> {
     const values = [
       column(requests, (request) => request.namespaceId),
       column(requests, (request) => request.queue),
       column(requests, (request) => request.handler),
       column(requests, (request) => request.maxTasks),
       column(requests, (request) => request.sessionId),
+      bytesMax,
     ];
     try {
       const { rows } = await this.#claims.run((query) => query<ClaimColumns>(sql, values));

@@ -8,6 +8,7 @@ const SQL = {
   updateExecutions: statement("update_executions"),
   touchExecutions: statement("touch_executions"),
   insertTasks: statement("insert_tasks"),
+  insertSharedInputs: statement("insert_shared_inputs"),
   completeTasks: statement("complete_tasks"),
   updateTasks: statement("update_tasks"),
   insertAttempts: statement("insert_attempts"),
@@ -18,6 +19,7 @@ export function sendWrites(query: Query, writes: Writes): Promise<unknown>[] {
   const sent: Promise<unknown>[] = [];
   if (writes.executionInserts.length > 0) sent.push(insertExecutions(query, writes.executionInserts));
   if (writes.taskInserts.length > 0) sent.push(insertTasks(query, writes.taskInserts));
+  if (writes.sharedInputs.length > 0) sent.push(insertSharedInputs(query, writes.sharedInputs));
   // Keeps what the task rows say before they are overwritten.
   if (writes.attemptInserts.length > 0) sent.push(insertAttempts(query, writes.attemptInserts));
   if (writes.taskCompletions.length > 0) sent.push(completeTasks(query, writes.taskCompletions));
@@ -99,9 +101,21 @@ function insertTasks(query: Query, rows: Writes["taskInserts"]): Promise<unknown
     column(rows, (row) => orNull(row.heartbeatTimeoutMs)),
     column(rows, (row) => row.queue),
     column(rows, (row) => row.handler),
-    column(rows, (row) => dataOf(row.input)),
-    column(rows, (row) => encodingOf(row.input)),
+    column(rows, (row) => (row.sharedInputId === undefined ? dataOf(row.input) : null)),
+    column(rows, (row) => (row.sharedInputId === undefined ? encodingOf(row.input) : null)),
+    column(rows, (row) => row.input?.data.length ?? 0),
+    column(rows, (row) => orNull(row.sharedInputId)),
     column(rows, (row) => encodeFailure(row.failure)),
+  ]);
+}
+
+function insertSharedInputs(query: Query, rows: Writes["sharedInputs"]): Promise<unknown> {
+  return query(SQL.insertSharedInputs, [
+    column(rows, (row) => row.namespaceId),
+    column(rows, (row) => row.executionId),
+    column(rows, (row) => row.inputId),
+    column(rows, (row) => row.input.data),
+    column(rows, (row) => encodingOf(row.input)),
   ]);
 }
 

@@ -179,7 +179,10 @@ test("what waits for the next call is not lost, and what is over must be dropped
   const worker = new PollingWorker();
   await worker.poll(replica);
   for (let n = 0; n < 2; n++) await replica.start();
-  t.deepEqual((await worker.poll(replica, { maxTasks: 2, waitMs: 5_000 }, AbortSignal.abort())).assignments, []);
+  t.deepEqual(
+    (await worker.poll(replica, { maxTasks: 2, waitMs: 5_000 }, AbortSignal.abort())).assignments,
+    [],
+  );
   const polled = await worker.poll(replica, { maxTasks: 2, waitMs: 5_000, held: [] });
   const held = polled.assignments.map(({ attempt }) => attempt);
   t.deepEqual(

@@ -41,7 +41,8 @@ const NOW = "clock_timestamp()";
 
 const TASKS = { tasks: ["tasks_pkey"] };
 const EXECUTIONS = { executions: ["executions_pkey"] };
-const CLAIMED = { executions: ["executions_pkey"], tasks: ["tid"] };
+const SHARED = { shared_inputs: ["shared_inputs_pkey"] };
+const CLAIMED = { executions: ["executions_pkey"], tasks: ["tid"], ...SHARED };
 const SESSIONS = { sessions: ["sessions_pkey"] };
 
 function named(lane: boolean, name: string, allowed: AllowedAccess, ...values: readonly string[]): Hot {
@@ -100,8 +101,8 @@ const LANE_STATEMENTS: readonly Hot[] = [
     ],
   ),
   named(true, "insert_attempts", { tasks: ["tid"] }, TIDS, NULLS, NULLS, NULLS),
-  named(true, "claim_tasks", { ...CLAIMED, tasks: ["tasks_ready", "tid"] }, ...ROUTES),
-  named(true, "claim_suspects", { ...CLAIMED, tasks: ["tasks_suspect", "tid"] }, ...ROUTES),
+  named(true, "claim_tasks", { ...CLAIMED, tasks: ["tasks_ready", "tid"] }, ...ROUTES, "16000000"),
+  named(true, "claim_suspects", { ...CLAIMED, tasks: ["tasks_suspect", "tid"] }, ...ROUTES, "16000000"),
 ];
 
 const POOL_STATEMENTS: readonly Hot[] = [
@@ -129,7 +130,7 @@ const POOL_STATEMENTS: readonly Hot[] = [
   named(false, "count_tasks", TASKS, ...ONE),
   named(false, "list_tasks", { ...TASKS, ...SESSIONS }, ...ONE),
   named(false, "list_tasks_since", { ...TASKS, ...SESSIONS }, ...ONE, "1"),
-  named(false, "get_task", { ...TASKS, ...SESSIONS }, ...ONE, "'a'", "-1"),
+  named(false, "get_task", { ...TASKS, ...SESSIONS, ...SHARED }, ...ONE, "'a'", "-1"),
   named(false, "list_attempts", { attempts: ["attempts_pkey"], ...SESSIONS }, ...ONE, "'a'", "-1"),
   named(false, "list_sessions", { ...SESSIONS, tasks: ["tasks_held"] }, "1", `'${idOf(1)}'`, "100"),
   named(false, "adopt_session", SESSIONS, ...ONE, `'${idOf(1)}'`),
@@ -258,11 +259,11 @@ async function fill(database: TestDatabase, from: number, to: number): Promise<v
   await rowsOf(
     database,
     `insert into tasks (namespace_id, execution_id, task_id, map_index, status, revision, attempt, max_attempts, crashes,
-        lease, priority, session_id, ready_at, started_at, finished_at, due_at, queue, handler, input)
+        lease, priority, session_id, ready_at, started_at, finished_at, due_at, queue, handler, input, input_bytes)
      select 1, ${id}, 'a', -1,
         (case when not open then 'COMPLETED' when n % 2 = 0 then 'READY' else 'RUNNING' end)::task_status, 1, 1, 3,
         case when open and n % 20 = 0 then 1 else 0 end, 1, 0, ${id}, ${NOW}, ${NOW},
-        case when open then null else ${NOW} end, case when open and n % 2 = 0 then ${NOW} + interval '1 h' end, 'q', 'h', '{}'
+        case when open then null else ${NOW} end, case when open and n % 2 = 0 then ${NOW} + interval '1 h' end, 'q', 'h', '{}', 2
      from ${rows}`,
   );
   await rowsOf(

@@ -7,6 +7,7 @@ import type { ClaimRequest } from "../../server/engine/lease-store.js";
 import { openStores, type Stores } from "../../server/store/open-stores.js";
 import {
   commit,
+  EVERY_BYTE,
   executionRow,
   rounded,
   runningRow,
@@ -18,6 +19,9 @@ import { rowsOf } from "../support/test-engine.js";
 import type { StoreFixture } from "./store-contract.js";
 
 type Check = (t: ExecutionContext, fixture: StoreFixture) => Promise<void>;
+
+/** More than the inputs of any claim here. */
+const BYTES = 1_000_000;
 
 /** One execution for each task, all in one commit. */
 async function store({ commits }: Stores, tasks: Array<Partial<TaskInsert>>): Promise<void> {
@@ -69,7 +73,7 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
       { taskId: "done", status: "COMPLETED", finishedAtMs: T0 },
     ]);
     const sessionId = uuidv7();
-    const claimed = await stores.leases.claimTasks([claim({ maxTasks: 3, sessionId })]);
+    const claimed = await stores.leases.claimTasks([claim({ maxTasks: 3, sessionId })], BYTES);
     t.deepEqual(
       claimed.map(({ taskId }) => taskId),
       ["urgent", "early", "late"],
@@ -96,10 +100,10 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
       [{ status: "RUNNING", lease: 1, cleared: true, session_id: sessionId }],
     );
     t.deepEqual(
-      (await stores.leases.claimTasks([claim()])).map(({ taskId }) => taskId),
+      (await stores.leases.claimTasks([claim()], BYTES)).map(({ taskId }) => taskId),
       ["later"],
     );
-    t.deepEqual(await stores.leases.claimTasks([claim()]), []);
+    t.deepEqual(await stores.leases.claimTasks([claim()], BYTES), []);
   },
 
   "one statement serves several requests, also of one route, and no task twice": async (t, { stores }) => {
@@ -109,7 +113,7 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
     );
     await store(stores, [{ taskId: "k", handler: "k" }]);
     const requests = [claim(), claim({ handler: "none" }), claim(), claim({ handler: "k" }), claim()];
-    const claimed = await stores.leases.claimTasks(requests);
+    const claimed = await stores.leases.claimTasks(requests, BYTES);
     const byOrdinal = [1, 2, 3, 4, 5].map((ordinal) => claimed.filter((task) => task.ordinal === ordinal));
     t.deepEqual(
       byOrdinal.map((tasks) => tasks.length),
@@ -117,6 +121,56 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
     );
     t.is(new Set(claimed.map(({ taskId }) => taskId)).size, 26);
     for (const task of claimed) t.is(task.sessionId, requests[task.ordinal - 1]!.sessionId);
+  },
+
+  "a request gets no more than the bytes of a claim, and then one input more": async (t, { stores }) => {
+    const input = { data: Buffer.from("111"), encoding: "json" };
+    await store(
+      stores,
+      Array.from({ length: 6 }, (_, n) => ({ taskId: `t${n}`, readyAtMs: T0 + n, input })),
+    );
+    const taken = async (bytesMax: number): Promise<string[]> => {
+      const claimed = await stores.leases.claimTasks([claim({ maxTasks: 2 }), claim()], bytesMax);
+      return claimed.map(({ taskId, ordinal }) => `${taskId} ${ordinal}`);
+    };
+    t.deepEqual(await taken(1), ["t0 1", "t1 2"]);
+    t.deepEqual(await taken(4), ["t2 1", "t3 1", "t4 2", "t5 2"]);
+    t.deepEqual(await taken(4), []);
+  },
+
+  "an input that tasks share comes with each of them": async (t, { stores }) => {
+    const execution = executionRow();
+    const key = { namespaceId: 1, executionId: execution.executionId };
+    const other = executionRow();
+    const inputs = [
+      { data: EVERY_BYTE.data, encoding: "bytes" },
+      { data: Buffer.from("7"), encoding: "json" },
+    ];
+    await commit(stores.commits, {}, () => ({
+      executionInserts: [execution, other],
+      taskInserts: [
+        taskRow(key.executionId, { taskId: "a", input: inputs[0], sharedInputId: 4 }),
+        taskRow(key.executionId, { taskId: "b", input: inputs[0], sharedInputId: 4, readyAtMs: T0 + 1 }),
+        taskRow(key.executionId, { taskId: "c", input: inputs[1], sharedInputId: 2, readyAtMs: T0 + 2 }),
+        taskRow(other.executionId, { taskId: "d", readyAtMs: T0 + 3 }),
+      ],
+      sharedInputs: [
+        { ...key, inputId: 4, input: inputs[0]! },
+        { ...key, inputId: 2, input: inputs[1]! },
+      ],
+    }));
+    const claimed = await stores.leases.claimTasks([claim()], BYTES);
+    t.deepEqual(
+      claimed.map(({ taskId, input }) => [taskId, Buffer.from(input.data).toString("hex"), input.encoding]),
+      [
+        ...["a", "b"].map((taskId) => [taskId, Buffer.from(EVERY_BYTE.data).toString("hex"), "bytes"]),
+        ["c", "37", "json"],
+        ["d", Buffer.from("null").toString("hex"), "json"],
+      ],
+    );
+    const stored = await stores.executions.getTask({ ...key, taskId: "b", mapIndex: -1 });
+    t.deepEqual(Buffer.from(stored!.input!.data), EVERY_BYTE.data);
+    t.is(stored!.input!.encoding, "bytes");
   },
 
   "two replicas that claim at once share the tasks": async (t, { stores, database }) => {
@@ -132,7 +186,7 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
     const seen: string[] = [];
     const drain = async ({ leases }: Stores): Promise<void> => {
       for (let empty = 0; empty < 2;) {
-        const claimed = await leases.claimTasks([claim({ maxTasks: 7 })]);
+        const claimed = await leases.claimTasks([claim({ maxTasks: 7 })], BYTES);
         seen.push(...claimed.map(({ taskId }) => taskId));
         if (claimed.length === 0) empty++;
       }
@@ -146,10 +200,10 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
     await store(stores, [{ taskId: "fine" }, { taskId: "suspect" }]);
     await rowsOf(database, "update tasks set crashes = 2 where task_id = 'suspect'");
     t.deepEqual(
-      (await stores.leases.claimTasks([claim()])).map(({ taskId }) => taskId),
+      (await stores.leases.claimTasks([claim()], BYTES)).map(({ taskId }) => taskId),
       ["fine"],
     );
-    const suspects = await stores.leases.claimSuspects([claim()]);
+    const suspects = await stores.leases.claimSuspects([claim()], BYTES);
     t.like(suspects, [{ taskId: "suspect", crashes: 2, lease: 1 }]);
     t.is(suspects.length, 1);
   },

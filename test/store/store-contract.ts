@@ -1,6 +1,6 @@
 import type { ExecutionContext } from "ava";
 import type { Failure } from "../../server/core/failure.js";
-import { jsonPayload, type Payload } from "../../server/core/payload.js";
+import { jsonPayload } from "../../server/core/payload.js";
 import { newWrites } from "../../server/engine/build-writes.js";
 import { CommitError, type ExecutionRow, type LockedRows } from "../../server/engine/commit-store.js";
 import { uuidv7 } from "../../server/engine/ids.js";
@@ -9,6 +9,7 @@ import type { TestDatabase } from "../support/database.js";
 import { useProxy } from "../support/database-proxy.js";
 import {
   commit,
+  EVERY_BYTE,
   executionRow,
   NO_LOCKS,
   rounded,
@@ -28,10 +29,9 @@ export interface StoreFixture {
 
 type Check = (t: ExecutionContext, fixture: StoreFixture) => Promise<void>;
 
-const EVERY_BYTE: Payload = {
-  data: Buffer.from(Array.from({ length: 256 }, (_, n) => n)),
-  encoding: "raw/bytes",
-};
+/** More than the inputs of any claim here. */
+const BYTES = 1_000_000;
+
 const FAILURE: Failure = {
   reason: "HANDLER_FAILED",
   message: 'no\u0000 – "€" 𝄞 \\x',
@@ -363,7 +363,7 @@ const commits: Record<string, Check> = {
     const order: string[] = [];
     let second: Promise<void> = Promise.resolve();
     await commit(stores.commits, { executions: [execution], tasks: [task] }, async () => {
-      t.deepEqual(await stores.leases.claimTasks([claim]), []);
+      t.deepEqual(await stores.leases.claimTasks([claim], BYTES), []);
       second = stores.commits.transact(1, { ...NO_LOCKS, executions: [execution] }, () => {
         order.push("second");
         return newWrites();
@@ -376,7 +376,7 @@ const commits: Record<string, Check> = {
     });
     await second;
     t.deepEqual(order, ["first", "second"]);
-    t.is((await stores.leases.claimTasks([claim])).length, 1);
+    t.is((await stores.leases.claimTasks([claim], BYTES)).length, 1);
   },
 
   "starts are found by id and by key, in their namespace only": async (t, { stores }) => {

@@ -26,6 +26,7 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   tasks_suspect: ["namespace_id", "queue", "handler"],
   tasks_held: ["session_id"],
   tasks_due: ["due_at"],
+  shared_inputs_pkey: ["namespace_id", "execution_id", "input_id"],
   attempts_pkey: ["namespace_id", "execution_id"],
   sessions_pkey: ["namespace_id", "session_id"],
   sessions_open: ["replica_id"],

@@ -1,4 +1,4 @@
-import { jsonPayload } from "../../server/core/payload.js";
+import { jsonPayload, type Payload } from "../../server/core/payload.js";
 import type {
   CommitStore,
   ExecutionInsert,
@@ -11,6 +11,12 @@ import type {
 import { newWrites } from "../../server/engine/build-writes.js";
 import { uuidv7 } from "../../server/engine/ids.js";
 import type { SessionRow } from "../../server/engine/lease-store.js";
+
+/** A payload that no text encoding leaves as it is. */
+export const EVERY_BYTE: Payload = {
+  data: Buffer.from(Array.from({ length: 256 }, (_, n) => n)),
+  encoding: "raw/bytes",
+};
 
 /** A time of the past in whole milliseconds, which PostgreSQL gives back as it was. */
 export const T0 = 1_700_000_000_000;
@@ -67,6 +73,7 @@ export function taskRow(executionId: string, more: Partial<TaskInsert> = {}): Ta
     queue: "q",
     handler: "h",
     input: jsonPayload(null),
+    sharedInputId: undefined,
     failure: undefined,
     ...more,
   };

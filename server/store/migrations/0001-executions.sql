@@ -86,8 +86,11 @@ create table tasks (
   heartbeat_timeout_ms bigint,
   queue                text        not null collate "C",
   handler              text        not null collate "C",
+  -- Null when shared_inputs has it.
   input                bytea,
   input_encoding       text,
+  input_bytes          integer     not null,
+  shared_input_id      integer,
   output               bytea,
   output_encoding      text,
   failure              bytea,
@@ -112,6 +115,17 @@ create index tasks_suspect on tasks (namespace_id, queue, handler, priority desc
   where status = 'READY' and crashes > 0;
 create index tasks_held on tasks (session_id) where status = 'RUNNING';
 create index tasks_due on tasks (due_at) where due_at is not null;
+
+-- Large inputs that several tasks of an execution became ready with at once.
+create table shared_inputs (
+  namespace_id   integer not null,
+  execution_id   uuid    not null,
+  -- The plan index of the first of the tasks.
+  input_id       integer not null,
+  input          bytea   not null,
+  input_encoding text,
+  constraint shared_inputs_pkey primary key (namespace_id, execution_id, input_id)
+);
 
 -- Tries that ended without ending their task. The last one is on the task itself.
 create table attempts (

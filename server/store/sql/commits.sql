@@ -122,19 +122,25 @@ where e.ctid = c.ctid;
 insert into tasks (
   namespace_id, execution_id, task_id, map_index, status, revision, attempt, max_attempts, crashes, lease, priority, session_id,
   first_ready_at, ready_at, started_at, finished_at, due_at, total_due_at, attempt_timeout_ms, heartbeat_timeout_ms,
-  queue, handler, input, input_encoding, failure)
+  queue, handler, input, input_encoding, input_bytes, shared_input_id, failure)
 select
   namespace_id, execution_id, task_id, map_index, status, revision, attempt, max_attempts, 0, lease, priority, session_id,
   to_timestamp(ready_at_ms / 1000), to_timestamp(ready_at_ms / 1000), to_timestamp(started_at_ms / 1000),
   to_timestamp(finished_at_ms / 1000), to_timestamp(due_at_ms / 1000), to_timestamp(total_due_at_ms / 1000),
-  attempt_timeout_ms, heartbeat_timeout_ms, queue, handler, input, input_encoding, failure
+  attempt_timeout_ms, heartbeat_timeout_ms, queue, handler, input, input_encoding, input_bytes, shared_input_id, failure
 from unnest(
   $1::int[], $2::uuid[], $3::text[], $4::int[], $5::task_status[], $6::int[], $7::smallint[], $8::smallint[], $9::int[],
   $10::smallint[], $11::uuid[], $12::float8[], $13::float8[], $14::float8[], $15::float8[], $16::float8[], $17::bigint[],
-  $18::bigint[], $19::text[], $20::text[], $21::bytea[], $22::text[], $23::bytea[])
+  $18::bigint[], $19::text[], $20::text[], $21::bytea[], $22::text[], $23::int[], $24::int[], $25::bytea[])
   as s (namespace_id, execution_id, task_id, map_index, status, revision, attempt, max_attempts, lease, priority, session_id,
     ready_at_ms, started_at_ms, finished_at_ms, due_at_ms, total_due_at_ms, attempt_timeout_ms, heartbeat_timeout_ms,
-    queue, handler, input, input_encoding, failure);
+    queue, handler, input, input_encoding, input_bytes, shared_input_id, failure);
+
+-- name: insert_shared_inputs
+insert into shared_inputs (namespace_id, execution_id, input_id, input, input_encoding)
+select namespace_id, execution_id, input_id, input, input_encoding
+from unnest($1::int[], $2::uuid[], $3::int[], $4::bytea[], $5::text[])
+  as s (namespace_id, execution_id, input_id, input, input_encoding);
 
 -- name: complete_tasks
 -- The usual end of a task, kept apart from update_tasks because it is most of what is written.

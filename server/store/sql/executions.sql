@@ -47,7 +47,11 @@ where t.namespace_id = $1 and t.execution_id = $2 and (t.revision > $3 or t.fini
 select t.execution_id, t.task_id, t.map_index, t.status, t.attempt, t.max_attempts, t.crashes, t.lease, t.priority, t.session_id,
   t.queue, t.handler, t.failure,
   (select s.worker_name from sessions s where s.namespace_id = t.namespace_id and s.session_id = t.session_id) as worker_name,
-  t.input, t.input_encoding, t.output, t.output_encoding,
+  case when t.shared_input_id is null then t.input else (select i.input from shared_inputs i
+    where i.namespace_id = t.namespace_id and i.execution_id = t.execution_id and i.input_id = t.shared_input_id) end as input,
+  case when t.shared_input_id is null then t.input_encoding else (select i.input_encoding from shared_inputs i
+    where i.namespace_id = t.namespace_id and i.execution_id = t.execution_id and i.input_id = t.shared_input_id) end as input_encoding,
+  t.output, t.output_encoding,
   extract(epoch from t.first_ready_at)::float8 * 1000 as first_ready_at_ms,
   extract(epoch from t.ready_at)::float8 * 1000 as ready_at_ms,
   extract(epoch from t.started_at)::float8 * 1000 as started_at_ms,

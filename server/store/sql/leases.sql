@@ -3,20 +3,26 @@
 -- name: claim_tasks
 -- Hands READY tasks of the asked routes to sessions. Each route is asked in the order of its index,
 -- so the limit stops the scan. `remaining` is not counted: a route that gave as many as it was asked
--- for may have more.
+-- for may have more. Two requests of one route get different tasks, because each row is updated as it
+-- is found, before the next request looks. The last argument bounds the bytes of the inputs that one
+-- request gets; what was locked beyond it stays READY.
 with claimed as materialized (
   select r.session_id, r.ordinal, c.ctid
   from unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::uuid[]) with ordinality
     as r (namespace_id, queue, handler, max_tasks, session_id, ordinal)
   cross join lateral (
-    select t.ctid
-    from tasks t
-    where t.namespace_id = r.namespace_id and t.queue = r.queue and t.handler = r.handler
-      and t.status = 'READY' and t.crashes = 0
-    order by t.priority desc, t.ready_at
-    limit r.max_tasks
-    for update skip locked
+    select l.ctid, sum(l.input_bytes) over (rows unbounded preceding) - l.input_bytes as bytes_before
+    from (
+      select t.ctid, t.input_bytes
+      from tasks t
+      where t.namespace_id = r.namespace_id and t.queue = r.queue and t.handler = r.handler
+        and t.status = 'READY' and t.crashes = 0
+      order by t.priority desc, t.ready_at
+      limit r.max_tasks
+      for update skip locked
+    ) l
   ) c
+  where c.bytes_before < $6
 ), started as (
   update tasks t set
     status = 'RUNNING', lease = t.lease + 1, session_id = c.session_id, started_at = clock_timestamp(), due_at = null
@@ -25,7 +31,12 @@ with claimed as materialized (
   returning t.*, c.ordinal
 )
 select s.ordinal::int as ordinal, s.namespace_id, s.execution_id, s.task_id, s.map_index, s.attempt, s.max_attempts, s.crashes, s.lease,
-  s.session_id, s.queue, s.handler, s.input, s.input_encoding, s.heartbeat, s.heartbeat_encoding,
+  s.session_id, s.queue, s.handler,
+  case when s.shared_input_id is null then s.input else (select i.input from shared_inputs i
+    where i.namespace_id = s.namespace_id and i.execution_id = s.execution_id and i.input_id = s.shared_input_id) end as input,
+  case when s.shared_input_id is null then s.input_encoding else (select i.input_encoding from shared_inputs i
+    where i.namespace_id = s.namespace_id and i.execution_id = s.execution_id and i.input_id = s.shared_input_id) end as input_encoding,
+  s.heartbeat, s.heartbeat_encoding,
   s.attempt_timeout_ms::float8 as attempt_timeout_ms, s.heartbeat_timeout_ms::float8 as heartbeat_timeout_ms,
   extract(epoch from s.started_at)::float8 * 1000 as started_at_ms,
   extract(epoch from s.total_due_at)::float8 * 1000 as total_due_at_ms,
@@ -41,14 +52,18 @@ with claimed as materialized (
   from unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::uuid[]) with ordinality
     as r (namespace_id, queue, handler, max_tasks, session_id, ordinal)
   cross join lateral (
-    select t.ctid
-    from tasks t
-    where t.namespace_id = r.namespace_id and t.queue = r.queue and t.handler = r.handler
-      and t.status = 'READY' and t.crashes > 0
-    order by t.priority desc, t.ready_at
-    limit r.max_tasks
-    for update skip locked
+    select l.ctid, sum(l.input_bytes) over (rows unbounded preceding) - l.input_bytes as bytes_before
+    from (
+      select t.ctid, t.input_bytes
+      from tasks t
+      where t.namespace_id = r.namespace_id and t.queue = r.queue and t.handler = r.handler
+        and t.status = 'READY' and t.crashes > 0
+      order by t.priority desc, t.ready_at
+      limit r.max_tasks
+      for update skip locked
+    ) l
   ) c
+  where c.bytes_before < $6
 ), started as (
   update tasks t set
     status = 'RUNNING', lease = t.lease + 1, session_id = c.session_id, started_at = clock_timestamp(), due_at = null
@@ -57,7 +72,12 @@ with claimed as materialized (
   returning t.*, c.ordinal
 )
 select s.ordinal::int as ordinal, s.namespace_id, s.execution_id, s.task_id, s.map_index, s.attempt, s.max_attempts, s.crashes, s.lease,
-  s.session_id, s.queue, s.handler, s.input, s.input_encoding, s.heartbeat, s.heartbeat_encoding,
+  s.session_id, s.queue, s.handler,
+  case when s.shared_input_id is null then s.input else (select i.input from shared_inputs i
+    where i.namespace_id = s.namespace_id and i.execution_id = s.execution_id and i.input_id = s.shared_input_id) end as input,
+  case when s.shared_input_id is null then s.input_encoding else (select i.input_encoding from shared_inputs i
+    where i.namespace_id = s.namespace_id and i.execution_id = s.execution_id and i.input_id = s.shared_input_id) end as input_encoding,
+  s.heartbeat, s.heartbeat_encoding,
   s.attempt_timeout_ms::float8 as attempt_timeout_ms, s.heartbeat_timeout_ms::float8 as heartbeat_timeout_ms,
   extract(epoch from s.started_at)::float8 * 1000 as started_at_ms,
   extract(epoch from s.total_due_at)::float8 * 1000 as total_due_at_ms,
