@@ -100,6 +100,12 @@ function waitsForDependencies({ plan, known }: ExplainFacts, task: TaskView): Wa
   const waitsFor = dependsOn
     .map((index) => plan.tasks[index]?.id ?? "")
     .filter((id) => !isTerminal(known.get(id)?.status ?? "PENDING"));
+  if (waitsFor.length === 0)
+    return why(
+      task,
+      "OPENING",
+      "Its dependencies have completed; it becomes ready with one of the next commits.",
+    );
   const shown =
     waitsFor.slice(0, 5).join(", ") + (waitsFor.length > 5 ? `, and ${waitsFor.length - 5} more` : "");
   return why(task, "DEPENDENCIES", `It waits for ${shown}.`, { waitsFor });

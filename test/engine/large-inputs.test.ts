@@ -60,6 +60,8 @@ test("what one transaction left is opened by another replica when the first is g
   const load = await loader.next();
   // It stops as soon as the first part of the graph is committed.
   await loader.report(load, success(LARGE));
+  const last = await first.engine.executions.explain("default", started.executionId, `p${WIDTH - 1}`);
+  t.like(last.reasons, [{ status: "PENDING", reason: "OPENING" }]);
   await first.stop();
   const opened = await rowsOf(database, "select from tasks where handler = 'part'");
   t.true(opened.length > 0 && opened.length < WIDTH, `${opened.length} parts are open`);

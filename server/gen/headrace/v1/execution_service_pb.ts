@@ -1105,7 +1105,7 @@ export type WaitReason = Message<"headrace.v1.WaitReason"> & {
   status: TaskStatus;
 
   /**
-   * Stable, UPPER_SNAKE_CASE: NO_WORKER, NO_FREE_SLOT, BEHIND_BACKLOG,
+   * Stable, UPPER_SNAKE_CASE: NO_WORKER, NO_FREE_SLOT, BEHIND_BACKLOG, OPENING,
    * DEPENDENCIES, RETRY_DELAY, RUNNING, CANCEL_GRACE, ...
    *
    * @generated from field: string reason = 4;
