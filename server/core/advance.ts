@@ -2,8 +2,9 @@ import type { Command, LoseCommand } from "./command.js";
 import { cancel, executionDue } from "./cancel.js";
 import { touch, type Draft, type TouchedTask } from "./draft.js";
 import { endTask, openTasks } from "./end-task.js";
-import { planTask, type TaskState } from "./execution-state.js";
+import { isUnread, planTask, type TaskState } from "./execution-state.js";
 import type { Failure } from "./failure.js";
+import type { Payload } from "./payload.js";
 import type { PlanTask } from "./plan.js";
 import { isTerminal } from "./status.js";
 import { isRetryable, retryDelayMs } from "./retry.js";
@@ -40,7 +41,7 @@ function report(draft: Draft, command: Extract<Command, { kind: "report" }>, now
   if (task === undefined) return;
   switch (outcome.kind) {
     case "success":
-      return endTask(draft, index, { status: "COMPLETED", output: outcome.output }, nowMs);
+      return succeed(draft, index, outcome.output, nowMs);
     case "failure":
       return failAttempt(draft, index, outcome.failure, command.random, nowMs);
     case "cancelled":
@@ -48,6 +49,29 @@ function report(draft: Draft, command: Extract<Command, { kind: "report" }>, now
     case "givenBack":
       return handOutAgain(draft, index, nowMs);
   }
+}
+
+function succeed(draft: Draft, index: number, output: Payload | undefined, nowMs: number): void {
+  const failure = tooMuchToKeep(draft, index, output);
+  if (failure === undefined) return endTask(draft, index, { status: "COMPLETED", output }, nowMs);
+  endTask(draft, index, { status: endStatus(draft, failure), failure }, nowMs);
+}
+
+/**
+ * What tasks have yet to read is in the memory of the server, and is read again as a whole after a
+ * restart, so its sum is bounded as each of them is.
+ */
+function tooMuchToKeep(draft: Draft, index: number, output: Payload | undefined): Failure | undefined {
+  const { state, limits } = draft;
+  if (output === undefined || !isUnread(state, index)) return undefined;
+  const bytes = state.keptBytes + output.data.length;
+  if (bytes <= limits.keptOutputBytesMax) return undefined;
+  return {
+    reason: "PAYLOAD_TOO_LARGE",
+    message:
+      `The outputs that tasks of this execution, or its own output, have yet to read would have ${bytes} bytes ` +
+      `together; the limit is ${limits.keptOutputBytesMax}. Return references to data that is stored elsewhere.`,
+  };
 }
 
 /** Without a request to cancel, a handler that cancels itself has failed like any other. */

@@ -43,8 +43,7 @@ export interface Draft {
   readonly state: ExecutionState;
   /** What inputs are made from; one for the draft, because it keeps what was parsed. */
   readonly source: InputSource;
-  /** What is left of the transaction for making tasks ready. */
-  readonly budget: OpeningBudget;
+  readonly limits: DraftLimits;
   readonly touched: Map<number, TouchedTask>;
   readonly superseded: SupersededAttempt[];
   readonly stops: StopOrder[];
@@ -52,10 +51,19 @@ export interface Draft {
   executionTouched: boolean;
 }
 
+/** What bounds the drafts of one transaction. */
+export interface DraftLimits {
+  readonly payloadBytesMax: number;
+  /** Outputs that an execution keeps because something may still read them. */
+  readonly keptOutputBytesMax: number;
+  /** What is left of the transaction for making tasks ready. */
+  readonly budget: OpeningBudget;
+}
+
 /** Opens a draft on a state. */
-export function openDraft(state: ExecutionState, payloadBytesMax: number, budget: OpeningBudget): Draft {
-  const source = inputSource(state, payloadBytesMax, budget);
-  return { state, source, budget, touched: new Map(), superseded: [], stops: [], executionTouched: false };
+export function openDraft(state: ExecutionState, limits: DraftLimits): Draft {
+  const source = inputSource(state, limits);
+  return { state, source, limits, touched: new Map(), superseded: [], stops: [], executionTouched: false };
 }
 
 /** Whether there is anything to write. */

@@ -16,7 +16,7 @@ export function endExecution(draft: Draft, nowMs: number): void {
   if (failed >= 0) return finish(draft, "FAILED", taskFailure(draft, failed), nowMs);
   try {
     state.output = resolveOutput(state.facts.plan, draft.source);
-    draft.budget.spendBytes(state.output.data.length);
+    draft.limits.budget.spendBytes(state.output.data.length);
     finish(draft, "COMPLETED", undefined, nowMs);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;

@@ -58,7 +58,7 @@ function decide(draft: Draft, index: number, nowMs: number, ended: number[]): vo
   const { dependsOn } = planTask(draft.state, index);
   const allCompleted = dependsOn.every((dependency) => draft.state.tasks[dependency]?.status === "COMPLETED");
   if (allCompleted) {
-    if (!draft.budget.isSpent) return openTask(draft, index, nowMs, ended);
+    if (!draft.limits.budget.isSpent) return openTask(draft, index, nowMs, ended);
     draft.state.opensLater = true;
     draft.executionTouched = true;
     return;
@@ -82,7 +82,7 @@ function openTask(draft: Draft, index: number, nowMs: number, ended: number[]): 
   const touched = createTask(draft, index, task);
   try {
     touched.input = resolveInput(plan, draft.source);
-    draft.budget.spendInput(touched.input);
+    draft.limits.budget.spendInput(touched.input);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     task.status = "FAILED";

@@ -100,6 +100,8 @@ export type StoredExecution = Pick<
 /** A stored task, by its plan index. RUNNING is stored by leases and read as READY. */
 export interface StoredTask extends TaskState {
   readonly index: number;
+  /** Whether it has an output, which only a small one brings along. */
+  readonly hasOutput: boolean;
 }
 
 /**
@@ -124,6 +126,18 @@ export function refreshState(
   state.opensLater = tasksToOpen(state).length > 0;
 }
 
+/** The plan indexes of tasks whose outputs the rows left out, and that something may still read. */
+export function outputsToRead(state: ExecutionState, rows: readonly StoredTask[]): number[] {
+  return rows
+    .filter(({ index, hasOutput, output }) => hasOutput && output === undefined && isUnread(state, index))
+    .map(({ index }) => index);
+}
+
+/** Whether something may still read the output of a task. */
+export function isUnread(state: ExecutionState, index: number): boolean {
+  return (state.unread[index] ?? 0) > 0;
+}
+
 /** The plan indexes of tasks that wait for nothing and have no row. A cancelled execution opens none. */
 export function tasksToOpen(state: ExecutionState): number[] {
   if (isTerminal(state.status) || state.cancelRequestedAtMs !== undefined) return [];
@@ -135,18 +149,18 @@ export function tasksToOpen(state: ExecutionState): number[] {
 }
 
 function refreshTask(state: ExecutionState, row: StoredTask): void {
-  const { index, ...task } = row;
+  const { index, status, attempt, crashes, firstReadyAtMs, readyAtMs, dueAtMs, failure } = row;
   const previous = state.tasks[index];
   if (previous?.output !== undefined) state.keptBytes -= previous.output.data.length;
   const next: TaskState = {
-    ...task,
-    status: task.status === "RUNNING" ? "READY" : task.status,
+    status: status === "RUNNING" ? "READY" : status,
+    ...{ attempt, crashes, firstReadyAtMs, readyAtMs, dueAtMs, failure },
     output: undefined,
   };
   state.tasks[index] = next;
   if (previous === undefined) markRead(state, index);
   if (!isTerminal(next.status)) return;
-  keepOutput(state, index, task.output);
+  keepOutput(state, index, row.output);
   if (previous !== undefined && isTerminal(previous.status)) return;
   state.openCount--;
   for (const successor of planTask(state, index).successors) bump(state.unresolved, successor, -1);
@@ -155,7 +169,7 @@ function refreshTask(state: ExecutionState, row: StoredTask): void {
 /** Remembers the output of a task for as long as something may read it. */
 export function keepOutput(state: ExecutionState, index: number, output: Payload | undefined): void {
   const task = state.tasks[index];
-  if (task === undefined || output === undefined || (state.unread[index] ?? 0) <= 0) return;
+  if (task === undefined || output === undefined || !isUnread(state, index)) return;
   task.output = output;
   state.keptBytes += output.data.length;
 }
@@ -164,7 +178,7 @@ export function keepOutput(state: ExecutionState, index: number, output: Payload
 export function markRead(state: ExecutionState, index: number): void {
   for (const source of planTask(state, index).reads) {
     bump(state.unread, source, -1);
-    if ((state.unread[source] ?? 0) > 0) continue;
+    if (isUnread(state, source)) continue;
     const task = state.tasks[source];
     if (task?.output === undefined) continue;
     state.keptBytes -= task.output.data.length;

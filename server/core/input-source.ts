@@ -1,12 +1,11 @@
+import type { DraftLimits } from "./draft.js";
 import type { ExecutionState } from "./execution-state.js";
-import type { OpeningBudget } from "./opening-budget.js";
 import type { InputSource } from "./resolve-input.js";
 
 /** What inputs and the workflow output are made from, as the execution has it now. */
 export function inputSource(
   { facts, tasks }: ExecutionState,
-  payloadBytesMax: number,
-  budget: OpeningBudget,
+  { payloadBytesMax, budget }: DraftLimits,
 ): InputSource {
   return {
     executionId: facts.executionId,

@@ -2,6 +2,8 @@
 export interface Limits {
   readonly payloadBytes: number;
   readonly messageBytes: number;
+  /** Outputs of one execution that something has yet to read, together. */
+  readonly keptOutputBytes: number;
   readonly tasksPerWorkflow: number;
   readonly dependenciesPerTask: number;
   readonly specBytes: number;
@@ -33,6 +35,7 @@ export interface Limits {
 export const DEFAULT_LIMITS: Limits = {
   payloadBytes: 2 * 1024 * 1024,
   messageBytes: 4 * 1024 * 1024,
+  keptOutputBytes: 64 * 1024 * 1024,
   tasksPerWorkflow: 10_000,
   dependenciesPerTask: 10_000,
   specBytes: 4 * 1024 * 1024,

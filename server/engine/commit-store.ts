@@ -98,6 +98,8 @@ export interface TaskRow {
   readonly firstReadyAtMs: number | undefined;
   readonly readyAtMs: number | undefined;
   readonly dueAtMs: number | undefined;
+  readonly hasOutput: boolean;
+  /** Undefined also for a large one, which `readOutputs` reads. */
   readonly output: Payload | undefined;
   readonly failure: Failure | undefined;
 }
@@ -106,6 +108,8 @@ export interface TaskRow {
 export interface StateReader {
   readExecution(key: ExecutionKey): Promise<ExecutionRow>;
   readTasksSince(key: ExecutionKey, revision: number): Promise<readonly TaskRow[]>;
+  /** By position, the outputs of these tasks without map index. */
+  readOutputs(key: ExecutionKey, taskIds: readonly string[]): Promise<ReadonlyArray<Payload | undefined>>;
 }
 
 /** A new execution. */

@@ -113,7 +113,7 @@ function assembleCore(options: EngineOptions) {
   const states = new StateCache(options.stateCacheBytes);
   const lane = { store: stores.commits, plans, states, handOff: dispatcher, effects, clock, log };
   const committer = new Committer(
-    { ...lane, payloadBytesMax: limits.payloadBytes },
+    { ...lane, payloadBytesMax: limits.payloadBytes, keptOutputBytesMax: limits.keptOutputBytes },
     { ...DEFAULT_COMMITTER_OPTIONS, lanes: options.lanes },
   );
   const context: SessionContext = {

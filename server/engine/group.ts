@@ -1,9 +1,8 @@
 import type { Command } from "../core/command.js";
 import { advance } from "../core/advance.js";
-import { openDraft, type Draft } from "../core/draft.js";
+import { openDraft, type Draft, type DraftLimits } from "../core/draft.js";
 import type { ExecutionState } from "../core/execution-state.js";
 import { checkFence, type FenceVerdict } from "../core/fence.js";
-import type { OpeningBudget } from "../core/opening-budget.js";
 import { isTerminal } from "../core/status.js";
 import type { AttemptRef } from "./api.js";
 import type { LockedExecution, LockedTask } from "./commit-store.js";
@@ -38,19 +37,9 @@ export function newGroup(namespaceId: number, executionId: string): Group {
   };
 }
 
-/** What bounds the drafts of one transaction. */
-export interface DraftLimits {
-  readonly payloadBytesMax: number;
-  readonly budget: OpeningBudget;
-}
-
 /** Opens the draft of a group on its state. */
-export function openGroup(
-  group: Group,
-  state: ExecutionState,
-  { payloadBytesMax, budget }: DraftLimits,
-): Draft {
-  group.draft = openDraft(state, payloadBytesMax, budget);
+export function openGroup(group: Group, state: ExecutionState, limits: DraftLimits): Draft {
+  group.draft = openDraft(state, limits);
   return group.draft;
 }
 

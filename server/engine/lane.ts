@@ -1,19 +1,27 @@
 import { HeadraceError } from "../core/errors.js";
-import { hasChanges } from "../core/draft.js";
+import { hasChanges, type DraftLimits } from "../core/draft.js";
 import { OpeningBudget } from "../core/opening-budget.js";
-import { newState, refreshState, type ExecutionState } from "../core/execution-state.js";
+import {
+  keepOutput,
+  newState,
+  outputsToRead,
+  planTask,
+  refreshState,
+  type ExecutionState,
+} from "../core/execution-state.js";
 import { apply, needsState } from "./apply-commands.js";
 import { buildWrites, newWrites, type Aftermath } from "./build-writes.js";
 import type { Clock } from "./clock.js";
 import {
   CommitError,
   type CommitStore,
+  type ExecutionRow,
   type LockedRows,
   type StateReader,
   type Writes,
 } from "./commit-store.js";
 import type { Effects } from "./effects.js";
-import { openGroup, type DraftLimits, type Group } from "./group.js";
+import { openGroup, type Group } from "./group.js";
 import type { HandOff } from "./hand-off.js";
 import { distributeRows, findRepeated, formBatch, type Batch } from "./lane-batch.js";
 import type { Log } from "./log.js";
@@ -33,11 +41,14 @@ export interface LaneContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly payloadBytesMax: number;
+  readonly keptOutputBytesMax: number;
 }
 
 /** What one transaction may spend on making tasks ready: a write of some MB, and tens of milliseconds. */
 const OPENING_BYTES = 16 * 1024 * 1024;
 const OPENING_STEPS = 1_000_000;
+/** Payloads that one transaction reads to restore states, and those of one more execution. */
+const READ_BYTES = 16 * 1024 * 1024;
 
 /** One attempt to commit a batch, from its locks to what must happen after the commit. */
 export class LaneTransaction {
@@ -47,14 +58,17 @@ export class LaneTransaction {
   /** Starts of this batch by idempotency key, so that two with one key become one. */
   readonly #keys = new Map<string, StartCommand>();
   readonly #limits: DraftLimits;
+  /** Of payloads, to restore states. */
+  #bytesRead = 0;
   /** Commands for which this transaction had no room. Nothing was done about them. */
   readonly deferred: EngineCommand[] = [];
 
   constructor(context: LaneContext, commands: readonly EngineCommand[], lookUpStarts: boolean) {
     this.#context = context;
     this.#batch = formBatch(commands, lookUpStarts);
+    const { payloadBytesMax, keptOutputBytesMax } = context;
     const budget = new OpeningBudget(OPENING_BYTES, OPENING_STEPS);
-    this.#limits = { payloadBytesMax: context.payloadBytesMax, budget };
+    this.#limits = { payloadBytesMax, keptOutputBytesMax, budget };
   }
 
   /** Commits, then answers. Rejects with CommitError when nothing was, or may have been, committed. */
@@ -78,7 +92,7 @@ export class LaneTransaction {
     const writes = newWrites();
     const nowMs = this.#context.clock.nowMs();
     for (const group of this.#batch.groups) {
-      if (this.#limits.budget.isSpent) {
+      if (this.#limits.budget.isSpent || this.#bytesRead > READ_BYTES) {
         this.deferred.push(...group.commands);
         continue;
       }
@@ -120,24 +134,31 @@ export class LaneTransaction {
     const revision = group.locked?.revision ?? 0;
     let state = states.get(group.executionId);
     if (state === undefined || state.revision > revision || state.facts.namespaceId !== group.namespaceId) {
-      state = await this.#restore(group, reader);
-    } else if (state.revision < revision) {
       const row = await reader.readExecution(group);
-      refreshState(
-        state,
-        row,
-        storedTasks(state.facts.plan, await reader.readTasksSince(group, state.revision)),
-      );
+      const plan = await this.#context.plans.getPlan(group.namespaceId, row.workflow, row.version);
+      state = newState(restoreFacts(group, row, plan));
+      await this.#refresh(state, row, reader);
+    } else if (state.revision < revision) {
+      await this.#refresh(state, await reader.readExecution(group), reader);
     }
     openGroup(group, state, this.#limits);
   }
 
-  async #restore(group: Group, reader: StateReader): Promise<ExecutionState> {
-    const row = await reader.readExecution(group);
-    const plan = await this.#context.plans.getPlan(group.namespaceId, row.workflow, row.version);
-    const state = newState(restoreFacts(group, row, plan));
-    refreshState(state, row, storedTasks(plan, await reader.readTasksSince(group, 0)));
-    return state;
+  /** Outputs are read in a second step, because most of those that are stored nobody reads any more. */
+  async #refresh(state: ExecutionState, row: ExecutionRow, reader: StateReader): Promise<void> {
+    const { plan } = state.facts;
+    const tasks = storedTasks(plan, await reader.readTasksSince(state.facts, state.revision));
+    refreshState(state, row, tasks);
+    this.#bytesRead += row.input.data.length;
+    const missing = outputsToRead(state, tasks);
+    if (missing.length === 0) return;
+    const ids = missing.map((index) => planTask(state, index).id);
+    const outputs = await reader.readOutputs(state.facts, ids);
+    missing.forEach((index, position) => {
+      const output = outputs[position];
+      keepOutput(state, index, output);
+      this.#bytesRead += output?.data.length ?? 0;
+    });
   }
 
   #write(group: Group, writes: Writes, nowMs: number): void {

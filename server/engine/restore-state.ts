@@ -23,7 +23,19 @@ export function storedTasks(plan: Plan, rows: readonly TaskRow[]): StoredTask[] 
     const index = plan.indexOf.get(row.taskId);
     if (index === undefined)
       throw new RangeError(`Version ${plan.version} of ${plan.workflow} has no task ${row.taskId}`);
-    const { status, attempt, crashes, firstReadyAtMs, readyAtMs, dueAtMs, output, failure } = row;
-    return { index, status, attempt, crashes, firstReadyAtMs, readyAtMs, dueAtMs, output, failure };
+    const { status, attempt, crashes, firstReadyAtMs, readyAtMs, dueAtMs, failure } = row;
+    const { hasOutput, output } = row;
+    return {
+      index,
+      status,
+      attempt,
+      crashes,
+      firstReadyAtMs,
+      readyAtMs,
+      dueAtMs,
+      hasOutput,
+      output,
+      failure,
+    };
   });
 }

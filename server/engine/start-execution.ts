@@ -1,9 +1,10 @@
 import { begin } from "../core/advance.js";
+import type { DraftLimits } from "../core/draft.js";
 import { HeadraceError } from "../core/errors.js";
 import { newState } from "../core/execution-state.js";
 import type { Payload } from "../core/payload.js";
 import type { FoundStart } from "./commit-store.js";
-import { openGroup, type DraftLimits, type Group } from "./group.js";
+import { openGroup, type Group } from "./group.js";
 import type { StartCommand } from "./request.js";
 
 /** Creates the execution of a group in memory, its first tasks ready. */

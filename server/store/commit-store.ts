@@ -14,6 +14,7 @@ import {
   type TaskRow,
   type Writes,
 } from "../engine/commit-store.js";
+import type { Payload } from "../core/payload.js";
 import type { ExecutionStatus, TaskStatus } from "../core/status.js";
 import { BEGIN, COMMIT, type Query } from "./client-work.js";
 import { column, decodeFailure, hexOf, numberOf, orNull, payloadOf } from "./columns.js";
@@ -29,6 +30,7 @@ const SQL = {
   findStarts: statement("find_starts"),
   readExecution: statement("read_execution"),
   readTasksSince: statement("read_tasks_since"),
+  readOutputs: statement("read_outputs"),
 };
 
 /** Commits of lanes, each on a connection of its own. */
@@ -197,6 +199,7 @@ function readerOf(query: Query): StateReader {
   return {
     readExecution: (key) => readExecution(query, key),
     readTasksSince: (key, revision) => readTasksSince(query, key, revision),
+    readOutputs: (key, taskIds) => readOutputs(query, key, taskIds),
   };
 }
 
@@ -251,6 +254,7 @@ interface StoredTaskRow {
   status: TaskStatus;
   attempt: number;
   crashes: number;
+  has_output: boolean;
   output: Buffer | null;
   output_encoding: string | null;
   failure: Buffer | null;
@@ -271,7 +275,24 @@ async function readTasksSince(query: Query, key: ExecutionKey, revision: number)
     firstReadyAtMs: numberOf(row.first_ready_at_ms),
     readyAtMs: numberOf(row.ready_at_ms),
     dueAtMs: numberOf(row.due_at_ms),
+    hasOutput: row.has_output,
     output: payloadOf(row.output, row.output_encoding),
     failure: decodeFailure(row.failure),
   }));
+}
+
+async function readOutputs(
+  query: Query,
+  { namespaceId, executionId }: ExecutionKey,
+  taskIds: readonly string[],
+): Promise<Array<Payload | undefined>> {
+  const outputs: Array<Payload | undefined> = [];
+  interface Row {
+    ordinal: number;
+    output: Buffer | null;
+    output_encoding: string | null;
+  }
+  const { rows } = await query<Row>(SQL.readOutputs, [namespaceId, executionId, taskIds]);
+  for (const row of rows) outputs[row.ordinal - 1] = payloadOf(row.output, row.output_encoding);
+  return outputs;
 }

@@ -29,6 +29,39 @@ test("a task begins when its last dependency has completed, and the last task en
   t.is(run.state.openCount, 0);
 });
 
+test("an output beyond what an execution may keep for others fails its task for good", (t) => {
+  // What nobody reads any more is not kept: the chain is as long as one likes, its outputs together are not.
+  const plan = planOf(
+    [
+      { id: "a" },
+      { id: "b", dependsOn: ["a"] },
+      { id: "c", dependsOn: ["b"] },
+      { id: "d", dependsOn: ["c"] },
+      { id: "e", dependsOn: ["c"] },
+    ],
+    { output: "1" },
+  );
+  const run = new CoreExecution(plan);
+  run.keptOutputBytesMax = 10;
+  run.succeed("a", "12345678").succeed("b", "12345678").succeed("c", "12345678");
+  t.is(run.state.keptBytes, 0, "the last readers have begun");
+  run.succeed("d", "1".repeat(100));
+  t.is(run.status("d"), "COMPLETED", "nobody reads it");
+  t.is(run.succeed("e").state.status, "COMPLETED");
+
+  const wide = new CoreExecution(planOf(DIAMOND));
+  wide.keptOutputBytesMax = 10;
+  wide.succeed("a", "12345678").succeed("b", "1234");
+  t.is(wide.state.keptBytes, 6);
+  wide.succeed("c", "12345");
+  t.like(wide.state.tasks[wide.index("c")], { status: "FAILED", failure: { reason: "PAYLOAD_TOO_LARGE" } });
+  t.regex(
+    wide.state.failure?.message ?? "",
+    /would have 13 bytes together; the limit is 10\. Return references/,
+  );
+  t.is(wide.state.status, "FAILED");
+});
+
 test("a failed attempt is tried again after its delay, until the attempts are used up", (t) => {
   const run = new CoreExecution(
     planOf([{ id: "a", retry: { maxAttempts: 2, initialIntervalMs: 100, jitter: 0 } }]),

@@ -77,6 +77,31 @@ test("what one transaction left is opened by another replica when the first is g
   t.deepEqual(await brokenInvariants(database), []);
 });
 
+test("a replica that takes over reads the outputs that are still to be read", async (t) => {
+  const { database, open } = await useReplicas(t);
+  const first = await open();
+  await first.put([
+    { id: "a" },
+    { id: "b", dependsOn: ["a"] },
+    { id: "c", dependsOn: ["b"], input: { kind: "fields", fields: { a: "tasks.a.output", n: "1" } } },
+  ]);
+  const started = await first.start();
+  const worker = await first.worker({ handlers: ["a", "b"], credit: 2 });
+  await worker.succeed(await worker.next(), LARGE);
+  const b = await worker.received();
+  await first.stop();
+  const second = await open();
+  const resumed = await worker.successor({ handlers: ["b", "c"], credit: 1 }).connect(second.engine);
+  await resumed.succeed(b, { text: "y".repeat(MIB) });
+  const c = await resumed.next();
+  t.deepEqual(parseJson(c.input), { a: LARGE, n: 1 });
+  await resumed.succeed(c, 3);
+  const { status, output } = await second.engine.executions.get("default", started.executionId);
+  t.is(status, "COMPLETED");
+  t.deepEqual(parseJson(output!), { c: 3 });
+  t.deepEqual(await brokenInvariants(database), []);
+});
+
 test("an input that tasks have in common is stored once", async (t) => {
   const replica = await useEngine(
     t,

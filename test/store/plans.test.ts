@@ -75,6 +75,13 @@ const LANE_STATEMENTS: readonly Hot[] = [
   named(true, "read_tasks_since", TASKS, ...ONE, "1"),
   named(
     true,
+    "read_outputs",
+    TASKS,
+    ...ONE,
+    times((n) => String(n)),
+  ),
+  named(
+    true,
     "update_executions",
     { executions: ["tid"] },
     ...[TIDS, NAMESPACES, times(() => "FAILED"), NULLS, NULLS, NULLS, NULLS, NULLS, NULLS, NULLS, NULLS],

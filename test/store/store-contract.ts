@@ -262,6 +262,34 @@ const commits: Record<string, Check> = {
         { status: "SCHEDULED", dueAtMs: T0 + 50, crashes: 1 },
       );
       t.is((await reader.readTasksSince(execution, 0)).length, 4);
+      t.deepEqual(plain(await reader.readOutputs(execution, ["none", "a", "b"])), [
+        undefined,
+        plain(EVERY_BYTE),
+        undefined,
+      ]);
+      return {};
+    });
+  },
+
+  "large outputs are read only when they are asked for": async (t, { stores }) => {
+    const execution = executionRow();
+    const outputs = [1_024, 1_025].map((bytes) => ({ data: Buffer.alloc(bytes, "7"), encoding: "json" }));
+    const tasks = ["small", "large"].map((taskId) => taskRow(execution.executionId, { taskId }));
+    await commit(stores.commits, {}, () => ({ executionInserts: [execution], taskInserts: tasks }));
+    await commit(stores.commits, { executions: [execution], tasks }, (locked) => ({
+      taskCompletions: locked.tasks.map((task, n) => {
+        const { location } = task!;
+        return { location, revision: 2, finishedAtMs: T0, output: outputs[n] };
+      }),
+    }));
+    await commit(stores.commits, { executions: [execution] }, async (_rows, reader) => {
+      const rows = await reader.readTasksSince(execution, 0);
+      const sizes = rows.map(({ taskId, hasOutput, output }) => [taskId, hasOutput, output?.data.length]);
+      t.deepEqual(sizes.sort(), [
+        ["large", true, undefined],
+        ["small", true, 1_024],
+      ]);
+      t.deepEqual(plain(await reader.readOutputs(execution, ["large"])), plain([outputs[1]]));
       return {};
     });
   },

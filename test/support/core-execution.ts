@@ -5,7 +5,7 @@ import { openDraft, type Draft } from "../../server/core/draft.js";
 import { newState, type ExecutionState } from "../../server/core/execution-state.js";
 import { DEFAULT_LIMITS } from "../../server/core/limits.js";
 import { OpeningBudget } from "../../server/core/opening-budget.js";
-import { jsonPayload, parseJson } from "../../server/core/payload.js";
+import { jsonPayload, parseJson, type Payload } from "../../server/core/payload.js";
 import type { Plan } from "../../server/core/plan.js";
 import type { TaskStatus } from "../../server/core/status.js";
 import type { TaskSpec, WorkflowSpec } from "../../server/core/workflow-spec.js";
@@ -25,9 +25,12 @@ export class CoreExecution {
   /** The draft of the last step. */
   draft: Draft;
 
+  /** Every output that there was, by plan index; the state forgets those that nothing reads any more. */
+  readonly outputs = new Map<number, Payload>();
   /** What each draft may spend on making tasks ready. */
   budgetBytes: number;
   budgetSteps = 1_000_000;
+  keptOutputBytesMax = DEFAULT_LIMITS.keptOutputBytes;
 
   constructor(plan: Plan, input: unknown = null, deadlineMs?: number, budgetBytes = Infinity) {
     this.plan = plan;
@@ -49,7 +52,8 @@ export class CoreExecution {
 
   #openDraft(): Draft {
     const budget = new OpeningBudget(this.budgetBytes, this.budgetSteps);
-    return openDraft(this.state, DEFAULT_LIMITS.payloadBytes, budget);
+    const { payloadBytes: payloadBytesMax } = DEFAULT_LIMITS;
+    return openDraft(this.state, { payloadBytesMax, keptOutputBytesMax: this.keptOutputBytesMax, budget });
   }
 
   index(id: string): number {
@@ -70,7 +74,15 @@ export class CoreExecution {
   apply(command: Command, options: { sameDraft?: boolean } = {}): this {
     if (options.sameDraft !== true) this.draft = this.#openDraft();
     advance(this.draft, command, this.nowMs);
+    this.#remember(command);
     return this;
+  }
+
+  #remember(command: Command): void {
+    if (command.kind !== "report" || command.outcome.kind !== "success") return;
+    const { index, outcome } = command;
+    if (outcome.output !== undefined && this.state.tasks[index]?.status === "COMPLETED")
+      this.outputs.set(index, outcome.output);
   }
 
   report(id: string, outcome: Outcome): this {

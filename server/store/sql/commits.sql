@@ -52,13 +52,25 @@ from executions
 where namespace_id = $1 and execution_id = $2;
 
 -- name: read_tasks_since
--- The rows that changed after a revision; 0 reads all.
-select task_id, map_index, status, attempt, crashes, output, output_encoding, failure,
+-- The rows that changed after a revision; 0 reads all. Large outputs are left out, since few of them are
+-- still to be read by other tasks.
+select task_id, map_index, status, attempt, crashes, failure, output is not null as has_output,
+  case when octet_length(output) <= 1024 then output end as output, output_encoding,
   extract(epoch from first_ready_at)::float8 * 1000 as first_ready_at_ms,
   extract(epoch from ready_at)::float8 * 1000 as ready_at_ms,
   extract(epoch from due_at)::float8 * 1000 as due_at_ms
 from tasks
 where namespace_id = $1 and execution_id = $2 and revision > $3;
+
+-- name: read_outputs
+select k.ordinal::int as ordinal, t.output, t.output_encoding
+from unnest($3::text[]) with ordinality as k (task_id, ordinal)
+cross join lateral (
+  select x.output, x.output_encoding
+  from tasks x
+  where x.namespace_id = $1 and x.execution_id = $2 and x.task_id = k.task_id and x.map_index = -1
+  offset 0
+) t;
 
 -- name: find_starts
 -- Which of these executions exist already, by id or by idempotency key.
