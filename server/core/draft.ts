@@ -45,6 +45,8 @@ export interface Draft {
   readonly source: InputSource;
   readonly limits: DraftLimits;
   readonly touched: Map<number, TouchedTask>;
+  /** The inputs that tasks of this draft became ready with. */
+  readonly inputs: Set<Payload>;
   readonly superseded: SupersededAttempt[];
   readonly stops: StopOrder[];
   /** Whether the row of the execution has new values besides its revision. */
@@ -63,7 +65,14 @@ export interface DraftLimits {
 /** Opens a draft on a state. */
 export function openDraft(state: ExecutionState, limits: DraftLimits): Draft {
   const source = inputSource(state, limits);
-  return { state, source, limits, touched: new Map(), superseded: [], stops: [], executionTouched: false };
+  return {
+    ...{ state, source, limits },
+    touched: new Map(),
+    inputs: new Set(),
+    superseded: [],
+    stops: [],
+    executionTouched: false,
+  };
 }
 
 /** Whether there is anything to write. */

@@ -2,6 +2,7 @@ import { createTask, touch, type Draft } from "./draft.js";
 import { endExecution } from "./end-execution.js";
 import { keepOutput, markRead, planTask, tasksToOpen, type TaskState } from "./execution-state.js";
 import type { Failure } from "./failure.js";
+import { SHARED_INPUT_BYTES } from "./opening-budget.js";
 import type { Payload } from "./payload.js";
 import { InputError, resolveInput } from "./resolve-input.js";
 import type { TaskStatus } from "./status.js";
@@ -82,7 +83,7 @@ function openTask(draft: Draft, index: number, nowMs: number, ended: number[]): 
   const touched = createTask(draft, index, task);
   try {
     touched.input = resolveInput(plan, draft.source);
-    draft.limits.budget.spendInput(touched.input);
+    payFor(draft, touched.input);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     task.status = "FAILED";
@@ -92,6 +93,13 @@ function openTask(draft: Draft, index: number, nowMs: number, ended: number[]): 
     ended.push(index);
   }
   markRead(draft.state, index);
+}
+
+/** An input that tasks share is written once for the execution. */
+function payFor({ inputs, limits }: Draft, input: Payload): void {
+  const bytes = input.data.length;
+  if (bytes < SHARED_INPUT_BYTES || !inputs.has(input)) limits.budget.spendBytes(bytes);
+  inputs.add(input);
 }
 
 function blankTask(status: TaskStatus): TaskState {

@@ -1,4 +1,4 @@
-import type { Failure } from "./failure.js";
+import { failureBytes, type Failure } from "./failure.js";
 import type { Payload } from "./payload.js";
 import type { Plan } from "./plan.js";
 import { isTerminal, type ExecutionStatus, type TaskStatus } from "./status.js";
@@ -128,6 +128,7 @@ export function refreshState(
 
 /** The plan indexes of tasks whose outputs the rows left out, and that something may still read. */
 export function outputsToRead(state: ExecutionState, rows: readonly StoredTask[]): number[] {
+  if (isTerminal(state.status)) return [];
   return rows
     .filter(({ index, hasOutput, output }) => hasOutput && output === undefined && isUnread(state, index))
     .map(({ index }) => index);
@@ -211,6 +212,6 @@ export function stateSizeBytes(state: ExecutionState): number {
     state.facts.input.data.length +
     state.keptBytes +
     state.facts.plan.tasks.length * 32 +
-    state.tasks.length * 120
+    state.tasks.reduce((sum, task) => sum + 120 + failureBytes(task?.failure), 0)
   );
 }

@@ -16,3 +16,10 @@ export interface Failure {
   readonly taskId?: string;
   readonly cause?: Failure;
 }
+
+/** An estimate of the memory and the row that a failure takes. */
+export function failureBytes(failure: Failure | undefined): number {
+  if (failure === undefined) return 0;
+  const { message, stackTrace = "", details, cause } = failure;
+  return 100 + message.length + stackTrace.length + (details?.data.length ?? 0) + failureBytes(cause);
+}

@@ -29,6 +29,8 @@ export interface Limits {
   readonly pageSize: number;
   readonly failureMessageChars: number;
   readonly stackTraceChars: number;
+  /** Details of a failure; they are left out when they are more. */
+  readonly failureDetailsBytes: number;
 }
 
 /** The limits of a server that is not told otherwise. */
@@ -58,4 +60,5 @@ export const DEFAULT_LIMITS: Limits = {
   pageSize: 1_000,
   failureMessageChars: 4_096,
   stackTraceChars: 16_384,
+  failureDetailsBytes: 65_536,
 };

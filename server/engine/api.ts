@@ -160,6 +160,8 @@ export interface StartRequest {
    * replica commits the end.
    */
   readonly onEnd?: (end: ExecutionEnd) => void;
+  /** Until when `onEnd` is wanted. One signal may serve many starts. */
+  readonly signal?: AbortSignal;
 }
 
 /** The started execution, or the one that an equal request started before (`created` is false). */

@@ -57,7 +57,7 @@ export class CommitEffects implements Effects {
   #awaitEnd({ start, draft, namespaceId, executionId }: Group): void {
     if (start?.onEnd === undefined || draft === undefined) return;
     if (isTerminal(draft.state.status)) start.onEnd(endOf(draft.state));
-    else this.#targets.watch.onEnd({ namespaceId, executionId }, start.onEnd);
+    else this.#targets.watch.onEnd({ namespaceId, executionId }, start.onEnd, start.signal);
   }
 
   #stop({ handOuts }: Group, draft: Draft): void {

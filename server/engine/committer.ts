@@ -9,8 +9,9 @@ export interface CommitterOptions {
   readonly lanes: number;
   readonly batchCommands: number;
   readonly batchBytes: number;
-  /** More waiting commands than this are refused. */
+  /** More waiting commands, or bytes of them, than this are refused. */
   readonly waitingCommands: number;
+  readonly waitingBytes: number;
 }
 
 /** Bounds that hold a batch to some 10 MB and a few ms. */
@@ -19,6 +20,7 @@ export const DEFAULT_COMMITTER_OPTIONS: CommitterOptions = {
   batchCommands: 1_000,
   batchBytes: 8 * 1024 * 1024,
   waitingCommands: 200_000,
+  waitingBytes: 256 * 1024 * 1024,
 };
 
 /** How often a batch whose transaction failed is run again before its callers are told. */
@@ -35,6 +37,7 @@ export class Committer {
   readonly #waiting: EngineCommand[][];
   readonly #busy: boolean[];
   #waitingCount = 0;
+  #waitingBytes = 0;
   #idle: Array<() => void> = [];
   #closed = false;
 
@@ -51,13 +54,15 @@ export class Committer {
       command.reply.reject(new HeadraceError("DRAINING", "This replica is stopping."));
       return;
     }
-    if (this.#waitingCount >= this.#options.waitingCommands) {
-      command.reply.reject(overloaded(this.#waitingCount, this.#options.waitingCommands));
+    const refusal = this.#overloaded();
+    if (refusal !== undefined) {
+      command.reply.reject(refusal);
       return;
     }
     const lane = laneOf(executionIdOf(command), this.#options.lanes);
     this.#waiting[lane]?.push(command);
     this.#waitingCount++;
+    this.#waitingBytes += commandBytes(command);
     if (this.#busy[lane] === true) return;
     this.#busy[lane] = true;
     // The rest of this tick may bring more commands for the same batch.
@@ -91,12 +96,30 @@ export class Committer {
     let bytes = 0;
     let count = 0;
     for (const command of waiting) {
-      bytes += commandBytes(command);
-      if (count > 0 && (count >= this.#options.batchCommands || bytes > this.#options.batchBytes)) break;
+      const more = bytes + commandBytes(command);
+      if (count > 0 && (count >= this.#options.batchCommands || more > this.#options.batchBytes)) break;
+      bytes = more;
       count++;
     }
     this.#waitingCount -= count;
+    this.#waitingBytes -= bytes;
     return waiting.splice(0, count);
+  }
+
+  /** What a transaction had no room for comes first in the next. */
+  #putBack(lane: number, commands: readonly EngineCommand[]): void {
+    this.#waiting[lane]?.unshift(...commands);
+    this.#waitingCount += commands.length;
+    for (const command of commands) this.#waitingBytes += commandBytes(command);
+  }
+
+  #overloaded(): HeadraceError | undefined {
+    const { waitingCommands, waitingBytes } = this.#options;
+    if (this.#waitingCount >= waitingCommands)
+      return overloaded("commands", this.#waitingCount, waitingCommands);
+    if (this.#waitingBytes >= waitingBytes)
+      return overloaded("bytes of commands", this.#waitingBytes, waitingBytes);
+    return undefined;
   }
 
   /** Commits a batch or answers why not; never rejects. */
@@ -128,8 +151,7 @@ export class Committer {
     const transaction = new LaneTransaction(this.#context, commands, lookUpStarts);
     try {
       await transaction.run(lane);
-      this.#waiting[lane]?.unshift(...transaction.deferred);
-      this.#waitingCount += transaction.deferred.length;
+      this.#putBack(lane, transaction.deferred);
       return undefined;
     } catch (error) {
       return error;
@@ -170,8 +192,8 @@ export class Committer {
   }
 }
 
-function overloaded(waiting: number, limit: number): HeadraceError {
-  return new HeadraceError("OVERLOADED", `${waiting} commands wait to be committed, the limit is ${limit}.`, {
+function overloaded(what: string, waiting: number, limit: number): HeadraceError {
+  return new HeadraceError("OVERLOADED", `${waiting} ${what} wait to be committed, the limit is ${limit}.`, {
     limit,
     actual: waiting,
     retryAfterMs: 500,

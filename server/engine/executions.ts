@@ -151,6 +151,7 @@ function startCommand(
     tracestate: traceParent === undefined || request.tracestate === "" ? undefined : request.tracestate,
     versionAsked: request.version !== "",
     onEnd: request.onEnd,
+    signal: request.signal,
     reply,
   };
 }

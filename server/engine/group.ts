@@ -80,6 +80,8 @@ export function runningTasks(group: Group): ReadonlySet<number> {
   for (const [taskId, row] of group.handOuts) {
     const index = group.draft?.state.facts.plan.indexOf.get(taskId);
     if (index === undefined || row.status !== "RUNNING") continue;
+    // An earlier command of the batch took it from its worker, and it waits for another.
+    if (group.draft?.touched.get(index)?.readyAgain === true) continue;
     if (group.draft?.state.tasks[index]?.status === "READY") running.add(index);
   }
   return running;

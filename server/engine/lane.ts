@@ -58,6 +58,8 @@ export class LaneTransaction {
   /** Starts of this batch by idempotency key, so that two with one key become one. */
   readonly #keys = new Map<string, StartCommand>();
   readonly #limits: DraftLimits;
+  /** Of executions that are brought back only for tasks that had no room before. */
+  readonly #laterLimits: DraftLimits;
   /** Of payloads, to restore states. */
   #bytesRead = 0;
   /** Commands for which this transaction had no room. Nothing was done about them. */
@@ -67,8 +69,14 @@ export class LaneTransaction {
     this.#context = context;
     this.#batch = formBatch(commands, lookUpStarts);
     const { payloadBytesMax, keptOutputBytesMax } = context;
-    const budget = new OpeningBudget(OPENING_BYTES, OPENING_STEPS);
-    this.#limits = { payloadBytesMax, keptOutputBytesMax, budget };
+    const { groups } = this.#batch;
+    const due = groups.filter(isOnlyDue).length;
+    const limitsFor = (executions: number): DraftLimits => {
+      const budget = new OpeningBudget(OPENING_BYTES, OPENING_STEPS, executions);
+      return { payloadBytesMax, keptOutputBytesMax, budget };
+    };
+    this.#limits = limitsFor(groups.length - due);
+    this.#laterLimits = limitsFor(due);
   }
 
   /** Commits, then answers. Rejects with CommitError when nothing was, or may have been, committed. */
@@ -92,10 +100,12 @@ export class LaneTransaction {
     const writes = newWrites();
     const nowMs = this.#context.clock.nowMs();
     for (const group of this.#batch.groups) {
-      if (this.#limits.budget.isSpent || this.#bytesRead > READ_BYTES) {
+      const { budget } = this.#limitsOf(group);
+      if (budget.isExhausted || this.#bytesRead > READ_BYTES) {
         this.deferred.push(...group.commands);
         continue;
       }
+      budget.nextExecution();
       this.#start(group, startsFound.get(group) ?? []);
       if (group.draft === undefined && group.locked !== undefined && needsState(group))
         await this.#open(group, reader);
@@ -103,6 +113,11 @@ export class LaneTransaction {
       this.#write(group, writes, nowMs);
     }
     return writes;
+  }
+
+  /** Wide graphs that go on opening and everything else take nothing from each other. */
+  #limitsOf(group: Group): DraftLimits {
+    return isOnlyDue(group) ? this.#laterLimits : this.#limits;
   }
 
   /** The first start of a group creates the execution unless it exists; the others repeat it. */
@@ -119,6 +134,8 @@ export class LaneTransaction {
   }
 
   #create(group: Group, command: StartCommand): void {
+    // Its id is taken, which the insert would tell if the row had not been locked for another command.
+    if (group.locked !== undefined) throw new CommitError("conflict", new Error("The execution exists"));
     if (command.idempotencyKey !== undefined) this.#keys.set(this.#keyOf(command), command);
     group.start = command;
     createExecution(group, command, this.#limits);
@@ -141,7 +158,7 @@ export class LaneTransaction {
     } else if (state.revision < revision) {
       await this.#refresh(state, await reader.readExecution(group), reader);
     }
-    openGroup(group, state, this.#limits);
+    openGroup(group, state, this.#limitsOf(group));
   }
 
   /** Outputs are read in a second step, because most of those that are stored nobody reads any more. */
@@ -181,6 +198,10 @@ export class LaneTransaction {
     }
     this.#context.effects.committed(this.#batch.groups, this.#aftermath);
   }
+}
+
+function isOnlyDue({ commands }: Group): boolean {
+  return commands.every(({ kind }) => kind === "executionDue");
 }
 
 /** Answers every command with the same error. */

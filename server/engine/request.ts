@@ -1,5 +1,6 @@
 import type { Outcome, LossReason } from "../core/command.js";
 import type { ExecutionFacts } from "../core/execution-state.js";
+import { failureBytes } from "../core/failure.js";
 import type { Payload } from "../core/payload.js";
 import type { ExecutionStatus } from "../core/status.js";
 import type { AttemptRef, ExecutionEnd, ReportAck, StartAnswer } from "./api.js";
@@ -21,6 +22,8 @@ export interface StartCommand {
   /** Whether the client asked for this version by name; a repeat must then ask for the same. */
   readonly versionAsked: boolean;
   readonly onEnd: ((end: ExecutionEnd) => void) | undefined;
+  /** Until when `onEnd` is wanted. */
+  readonly signal: AbortSignal | undefined;
   readonly reply: Reply<StartAnswer>;
 }
 
@@ -106,9 +109,25 @@ export function namespaceIdOf(command: EngineCommand): number {
   return command.kind === "start" ? command.facts.namespaceId : command.namespaceId;
 }
 
-/** Bytes that a command brings along, for the bound of a batch. */
+/** Bytes that a command brings along, for the bounds of a batch and of what waits. */
 export function commandBytes(command: EngineCommand): number {
-  if (command.kind === "start") return 300 + command.facts.input.data.length;
-  if (command.kind !== "report") return 200;
-  return 200 + (command.outcome.kind === "success" ? (command.outcome.output?.data.length ?? 0) : 500);
+  switch (command.kind) {
+    case "start":
+      return 300 + command.facts.input.data.length;
+    case "report":
+      return 200 + outcomeBytes(command.outcome) + payloadBytes(command.heartbeat);
+    case "lose":
+      return 200 + payloadBytes(command.heartbeat);
+    default:
+      return 200;
+  }
+}
+
+function outcomeBytes(outcome: Outcome): number {
+  if (outcome.kind === "success") return payloadBytes(outcome.output);
+  return outcome.kind === "failure" ? failureBytes(outcome.failure) : 0;
+}
+
+function payloadBytes(payload: Payload | undefined): number {
+  return payload?.data.length ?? 0;
 }

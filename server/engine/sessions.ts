@@ -129,10 +129,12 @@ export class Sessions implements SessionOwner {
   report(session: Session, entry: ReportEntry): void {
     this.commitReport(session, entry).then(
       (ack) => session.acknowledge(ack),
-      // The worker keeps what is not acknowledged and sends it again when it reconnects.
       (error: unknown) => {
         this.#context.log.warn({ ...entry.attempt, err: error }, "a report could not be committed");
-        session.close(asError(error));
+        // The worker keeps what is not acknowledged and sends it again when it reconnects, which is of no
+        // use for what can never be committed.
+        if (isFinal(error)) session.acknowledge(rejection(entry, error));
+        else session.close(asError(error));
       },
     );
   }
@@ -267,6 +269,14 @@ function wasReceived(session: Session, attempt: HeldAttempt): boolean {
 export function blame(held: readonly HeldAttempt[]): ReadonlySet<HeldAttempt> {
   const suspects = held.filter((attempt) => attempt.crashes > 0);
   return new Set(suspects.length > 0 ? suspects : held);
+}
+
+function isFinal(error: unknown): error is HeadraceError {
+  return error instanceof HeadraceError && !error.retryable;
+}
+
+function rejection({ attempt }: ReportEntry, { reason, message }: HeadraceError): ReportAck {
+  return { attempt, result: "REJECTED", reason, message };
 }
 
 function asError(error: unknown): Error {

@@ -25,6 +25,7 @@ export class Watch {
   readonly #store: ExecutionStore;
   readonly #isAlone: () => boolean;
   readonly #poll: Loop;
+  readonly #stops = new WeakMap<AbortSignal, Set<() => void>>();
   #lookedAtMs = -Infinity;
 
   constructor(store: ExecutionStore, log: Log, isAlone: () => boolean) {
@@ -41,14 +42,23 @@ export class Watch {
     await this.#poll.stop();
   }
 
-  /** Calls back once when the execution has ended; the answer stops waiting. */
-  onEnd(key: ExecutionKey, listener: (end: ExecutionEnd) => void): () => void {
+  /** Calls back once when the execution has ended. The signal, or the answer, stops waiting. */
+  onEnd(key: ExecutionKey, listener: (end: ExecutionEnd) => void, signal?: AbortSignal): () => void {
     const watched = this.#watch(key);
-    watched.onEnd.add(listener);
-    return () => {
-      watched.onEnd.delete(listener);
+    const waiting = signal === undefined ? undefined : this.#waitingOn(signal);
+    const tell = (end: ExecutionEnd): void => {
+      waiting?.delete(stop);
+      listener(end);
+    };
+    const stop = (): void => {
+      waiting?.delete(stop);
+      watched.onEnd.delete(tell);
       this.#drop(watched);
     };
+    watched.onEnd.add(tell);
+    waiting?.add(stop);
+    if (signal?.aborted === true) stop();
+    return stop;
   }
 
   /** Calls back whenever something may have changed; the answer stops watching. */
@@ -74,10 +84,25 @@ export class Watch {
     for (const listener of this.#watched.get(executionKeyText(key))?.onChange ?? []) listener();
   }
 
+  /** How many executions somebody waits for or watches. */
+  get size(): number {
+    return this.#watched.size;
+  }
+
   /** Another replica says that executions changed. */
   wake(): void {
     this.#lookedAtMs = -Infinity;
     if (this.#watched.size > 0) this.#poll.wake();
+  }
+
+  /** What a signal stops. It has one listener however much that is: a stream waits for thousands of ends. */
+  #waitingOn(signal: AbortSignal): Set<() => void> {
+    const known = this.#stops.get(signal);
+    if (known !== undefined) return known;
+    const stops = new Set<() => void>();
+    this.#stops.set(signal, stops);
+    signal.addEventListener("abort", () => [...stops].forEach((stop) => stop()), { once: true });
+    return stops;
   }
 
   #watch({ namespaceId, executionId }: ExecutionKey): Watched {

@@ -1,5 +1,9 @@
+import pg from "pg";
 import type { ClientBase, QueryResult, QueryResultRow } from "pg";
-import { ConnectionLostError, isConnectionLost } from "./sql-errors.js";
+import { codeOf, ConnectionLostError, isConnectionLost } from "./sql-errors.js";
+
+/** The types of pg leave it out. */
+const pgUtils = (pg as unknown as { readonly utils: { prepareValue(value: unknown): unknown } }).utils;
 
 /** SQL text; with a name it is parsed once for each connection. */
 export interface Statement {
@@ -63,20 +67,29 @@ export async function useClient<T>(
   return outcome;
 }
 
+/** A value as pg sends it. Throws when it is more than a string can hold. */
+export function prepareValue(value: unknown): unknown {
+  return pgUtils.prepareValue(value);
+}
+
 async function send(
   client: ClientBase,
   statement: Statement,
   values: readonly unknown[] | undefined,
 ): Promise<QueryResult> {
+  // When pg itself fails at it, the connection no longer knows which statements are prepared.
+  const prepared = values?.map((value) => prepareValue(value));
   try {
     const result = await client.query({
       ...statement,
-      ...(values === undefined ? {} : { values: values as unknown[] }),
+      ...(prepared === undefined ? {} : { values: prepared }),
     });
     if (result.command === "ROLLBACK" && !/^\s*rollback/i.test(statement.text)) throw new RolledBackError();
     return result;
   } catch (error) {
-    throw isConnectionLost(error) ? new ConnectionLostError(error) : error;
+    if (error instanceof RolledBackError) throw error;
+    // An error that PostgreSQL did not send is one of pg, and what the two know of each other may differ.
+    throw isConnectionLost(error) || codeOf(error) === undefined ? new ConnectionLostError(error) : error;
   }
 }
 

@@ -21,7 +21,7 @@ import { column, decodeFailure, hexOf, numberOf, orNull, payloadOf } from "./col
 import type { PipelineConnection } from "./pipeline-client.js";
 import { classifySqlError, codeOf } from "./sql-errors.js";
 import { statement } from "./statements.js";
-import { sendWrites } from "./write-batch.js";
+import { prepareWrites } from "./write-batch.js";
 
 const SQL = {
   lockExecutions: statement("lock_executions"),
@@ -52,7 +52,7 @@ export class PostgresCommitStore implements CommitStore {
     try {
       await connection.run((query) => transaction(query, locks, decide, progress));
     } catch (error) {
-      throw asCommitError(error, progress.commitSent);
+      throw error instanceof CommitError ? error : asCommitError(error, progress.commitSent);
     }
   }
 
@@ -74,8 +74,9 @@ async function transaction(
   const begun = query(BEGIN);
   const rows = await lockRows(query, locks);
   const writes = await decide(rows, readerOf(query));
-  const sent = sendWrites(query, writes);
+  const prepared = prepareWrites(writes);
   progress.commitSent = true;
+  const sent = prepared.map(({ statement, values }) => query(statement, values));
   await Promise.all([begun, ...sent, query(COMMIT)]);
 }
 

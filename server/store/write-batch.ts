@@ -1,5 +1,5 @@
 import type { Writes } from "../engine/commit-store.js";
-import type { Query } from "./client-work.js";
+import { prepareValue, type Statement } from "./client-work.js";
 import { column, dataOf, encodeFailure, encodingOf, orNull } from "./columns.js";
 import { statement } from "./statements.js";
 
@@ -14,23 +14,33 @@ const SQL = {
   insertAttempts: statement("insert_attempts"),
 };
 
-/** Sends everything that a batch writes, without waiting in between. */
-export function sendWrites(query: Query, writes: Writes): Promise<unknown>[] {
-  const sent: Promise<unknown>[] = [];
-  if (writes.executionInserts.length > 0) sent.push(insertExecutions(query, writes.executionInserts));
-  if (writes.taskInserts.length > 0) sent.push(insertTasks(query, writes.taskInserts));
-  if (writes.sharedInputs.length > 0) sent.push(insertSharedInputs(query, writes.sharedInputs));
-  // Keeps what the task rows say before they are overwritten.
-  if (writes.attemptInserts.length > 0) sent.push(insertAttempts(query, writes.attemptInserts));
-  if (writes.taskCompletions.length > 0) sent.push(completeTasks(query, writes.taskCompletions));
-  if (writes.taskUpdates.length > 0) sent.push(updateTasks(query, writes.taskUpdates));
-  if (writes.executionUpdates.length > 0) sent.push(updateExecutions(query, writes.executionUpdates));
-  if (writes.executionTouches.length > 0) sent.push(touchExecutions(query, writes.executionTouches));
-  return sent;
+/** A statement with its values as they go over the wire. */
+export interface PreparedWrite {
+  readonly statement: Statement;
+  readonly values: readonly unknown[];
 }
 
-function insertExecutions(query: Query, rows: Writes["executionInserts"]): Promise<unknown> {
-  return query(SQL.insertExecutions, [
+/**
+ * Everything that a batch writes, in order. Values are converted here, before anything is sent: if
+ * pg could not convert those of one statement while others are on their way, these would be committed
+ * without it.
+ */
+export function prepareWrites(writes: Writes): PreparedWrite[] {
+  const prepared: PreparedWrite[] = [];
+  if (writes.executionInserts.length > 0) prepared.push(insertExecutions(writes.executionInserts));
+  if (writes.taskInserts.length > 0) prepared.push(insertTasks(writes.taskInserts));
+  if (writes.sharedInputs.length > 0) prepared.push(insertSharedInputs(writes.sharedInputs));
+  // Keeps what the task rows say before they are overwritten.
+  if (writes.attemptInserts.length > 0) prepared.push(insertAttempts(writes.attemptInserts));
+  if (writes.taskCompletions.length > 0) prepared.push(completeTasks(writes.taskCompletions));
+  if (writes.taskUpdates.length > 0) prepared.push(updateTasks(writes.taskUpdates));
+  if (writes.executionUpdates.length > 0) prepared.push(updateExecutions(writes.executionUpdates));
+  if (writes.executionTouches.length > 0) prepared.push(touchExecutions(writes.executionTouches));
+  return prepared;
+}
+
+function insertExecutions(rows: Writes["executionInserts"]): PreparedWrite {
+  return prepare(SQL.insertExecutions, [
     column(rows, (row) => row.namespaceId),
     column(rows, (row) => row.executionId),
     column(rows, (row) => row.workflow),
@@ -56,8 +66,8 @@ function insertExecutions(query: Query, rows: Writes["executionInserts"]): Promi
   ]);
 }
 
-function updateExecutions(query: Query, rows: Writes["executionUpdates"]): Promise<unknown> {
-  return query(SQL.updateExecutions, [
+function updateExecutions(rows: Writes["executionUpdates"]): PreparedWrite {
+  return prepare(SQL.updateExecutions, [
     column(rows, (row) => row.location),
     column(rows, (row) => row.revision),
     column(rows, (row) => row.status),
@@ -72,15 +82,15 @@ function updateExecutions(query: Query, rows: Writes["executionUpdates"]): Promi
   ]);
 }
 
-function touchExecutions(query: Query, rows: Writes["executionTouches"]): Promise<unknown> {
-  return query(SQL.touchExecutions, [
+function touchExecutions(rows: Writes["executionTouches"]): PreparedWrite {
+  return prepare(SQL.touchExecutions, [
     column(rows, (row) => row.location),
     column(rows, (row) => row.revision),
   ]);
 }
 
-function insertTasks(query: Query, rows: Writes["taskInserts"]): Promise<unknown> {
-  return query(SQL.insertTasks, [
+function insertTasks(rows: Writes["taskInserts"]): PreparedWrite {
+  return prepare(SQL.insertTasks, [
     column(rows, (row) => row.namespaceId),
     column(rows, (row) => row.executionId),
     column(rows, (row) => row.taskId),
@@ -109,8 +119,8 @@ function insertTasks(query: Query, rows: Writes["taskInserts"]): Promise<unknown
   ]);
 }
 
-function insertSharedInputs(query: Query, rows: Writes["sharedInputs"]): Promise<unknown> {
-  return query(SQL.insertSharedInputs, [
+function insertSharedInputs(rows: Writes["sharedInputs"]): PreparedWrite {
+  return prepare(SQL.insertSharedInputs, [
     column(rows, (row) => row.namespaceId),
     column(rows, (row) => row.executionId),
     column(rows, (row) => row.inputId),
@@ -119,8 +129,8 @@ function insertSharedInputs(query: Query, rows: Writes["sharedInputs"]): Promise
   ]);
 }
 
-function completeTasks(query: Query, rows: Writes["taskCompletions"]): Promise<unknown> {
-  return query(SQL.completeTasks, [
+function completeTasks(rows: Writes["taskCompletions"]): PreparedWrite {
+  return prepare(SQL.completeTasks, [
     column(rows, (row) => row.location),
     column(rows, (row) => row.revision),
     column(rows, (row) => row.finishedAtMs),
@@ -129,8 +139,8 @@ function completeTasks(query: Query, rows: Writes["taskCompletions"]): Promise<u
   ]);
 }
 
-function updateTasks(query: Query, rows: Writes["taskUpdates"]): Promise<unknown> {
-  return query(SQL.updateTasks, [
+function updateTasks(rows: Writes["taskUpdates"]): PreparedWrite {
+  return prepare(SQL.updateTasks, [
     column(rows, (row) => row.location),
     column(rows, (row) => row.status),
     column(rows, (row) => row.revision),
@@ -146,11 +156,15 @@ function updateTasks(query: Query, rows: Writes["taskUpdates"]): Promise<unknown
   ]);
 }
 
-function insertAttempts(query: Query, rows: Writes["attemptInserts"]): Promise<unknown> {
-  return query(SQL.insertAttempts, [
+function insertAttempts(rows: Writes["attemptInserts"]): PreparedWrite {
+  return prepare(SQL.insertAttempts, [
     column(rows, (row) => row.location),
     column(rows, (row) => row.finishedAtMs),
     column(rows, (row) => orNull(row.retryDelayMs)),
     column(rows, (row) => encodeFailure(row.failure)),
   ]);
+}
+
+function prepare(statement: Statement, values: readonly unknown[]): PreparedWrite {
+  return { statement, values: values.map((value) => prepareValue(value)) };
 }

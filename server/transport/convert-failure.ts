@@ -11,8 +11,8 @@ const CAUSES_MAX = 8;
 
 /**
  * The failure that a handler reports. Its reason is HANDLER_FAILED whatever the worker says, because the
- * other reasons are the server's own; long texts are cut, because the end of a stack is worth less than
- * the result. Throws INVALID_FIELD or PAYLOAD_TOO_LARGE.
+ * other reasons are the server's own; long texts are cut and large details left out, because they are worth
+ * less than the result. Throws INVALID_FIELD or PAYLOAD_TOO_LARGE.
  */
 export function convertReportedFailure(
   field: string,
@@ -25,17 +25,24 @@ export function convertReportedFailure(
   check.finish();
   const details = convertPayload(`${field}.details`, message.details, limits);
   const { errorType, stackTrace, cause } = message;
+  const detailsBytes = details?.data.length ?? 0;
+  const isTooLarge = detailsBytes > limits.failureDetailsBytes;
+  const text = kept(message.message, limits.failureMessageChars);
   return {
     reason: "HANDLER_FAILED",
-    message: kept(message.message, limits.failureMessageChars),
+    message: isTooLarge ? `${text}${leftOut(detailsBytes, limits)}` : text,
     ...(errorType !== "" && { errorType: kept(errorType, ERROR_TYPE_CHARS_MAX) }),
     ...(message.nonRetryable && { nonRetryable: true }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     ...(stackTrace !== "" && { stackTrace: kept(stackTrace, limits.stackTraceChars) }),
-    ...(details !== undefined && { details }),
+    ...(details !== undefined && !isTooLarge && { details }),
     ...(cause !== undefined &&
       causesMax > 0 && { cause: convertReportedFailure(`${field}.cause`, cause, limits, causesMax - 1) }),
   };
+}
+
+function leftOut(bytes: number, { failureDetailsBytes }: Limits): string {
+  return ` (Its details are left out: ${bytes} bytes, the limit is ${failureDetailsBytes}.)`;
 }
 
 /** The message of a failure, with its causes. */

@@ -103,7 +103,8 @@ export class ExecutionStream implements DuplexListener<StreamExecutionsRequest> 
       if (this.#signal.aborted) throw new HeadraceError("DRAINING", "The server takes no new executions.");
       const request = convertStart(field, start, this.#options.limits);
       const { executions } = this.#options.engine;
-      answer = executions.start(this.#namespace ?? "", wait ? { ...request, onEnd: pending.onEnd } : request);
+      const waiting = { ...request, onEnd: pending.onEnd, signal: this.#signal };
+      answer = executions.start(this.#namespace ?? "", wait ? waiting : request);
     } catch (error) {
       this.#refuse(tag, error, wait);
       return;

@@ -73,7 +73,7 @@ async function startAndWait(
 ): Promise<{ answer: Awaited<ReturnType<ExecutionApi["start"]>>; execution: ExecutionView }> {
   const end = new EndOrTime(waitMs, context.signal);
   try {
-    const answer = await executions.start(namespace, { ...start, onEnd: end.over });
+    const answer = await executions.start(namespace, { ...start, onEnd: end.over, signal: end.signal });
     if (answer.created) await end.reached;
     else await executions.wait(namespace, answer.executionId, { timeoutMs: waitMs, signal: context.signal });
     return { answer, execution: await executions.get(namespace, answer.executionId) };
@@ -86,6 +86,7 @@ async function startAndWait(
 class EndOrTime {
   readonly reached: Promise<void>;
   readonly over: () => void;
+  readonly #over = new AbortController();
 
   constructor(waitMs: number, signal: AbortSignal) {
     let resolve = (): void => undefined;
@@ -94,8 +95,14 @@ class EndOrTime {
     this.over = () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", this.over);
+      this.#over.abort();
       resolve();
     };
     signal.addEventListener("abort", this.over);
+  }
+
+  /** Aborts when nobody waits any more. */
+  get signal(): AbortSignal {
+    return this.#over.signal;
   }
 }

@@ -144,8 +144,11 @@ test("a state restored from rows after any step goes on as the original does", (
       for (const move of played) play(original, move);
       const restored = restoredFrom(original);
       const kept = (run: CoreExecution) => run.state.tasks.map((task) => task?.output);
-      t.deepEqual(kept(restored), kept(original));
-      t.is(restored.state.keptBytes, original.state.keptBytes);
+      // Of an execution that has ended nothing is read any more.
+      if (!isTerminal(original.state.status)) {
+        t.deepEqual(kept(restored), kept(original));
+        t.is(restored.state.keptBytes, original.state.keptBytes);
+      }
       for (const move of list.slice(cut)) {
         play(original, move);
         play(restored, move);

@@ -530,6 +530,23 @@ const commits: Record<string, Check> = {
     t.deepEqual(rows, [{ workflow: "happens true" }]);
   },
 
+  "a value that cannot be sent leaves nothing of its batch, and the statement works on": async (
+    t,
+    { stores, database },
+  ) => {
+    const execution = executionRow();
+    const queue = { n: 1n } as unknown as string;
+    const unsendable = commit(stores.commits, {}, () => ({
+      executionInserts: [execution],
+      taskInserts: [taskRow(execution.executionId, { queue })],
+    }));
+    t.is(await verdictOf(t, unsendable), "refused");
+    t.deepEqual(await rowsOf(database, "select from executions"), []);
+    const tasks = [taskRow(execution.executionId)];
+    await commit(stores.commits, {}, () => ({ executionInserts: [execution], taskInserts: tasks }));
+    t.is((await rowsOf(database, "select from tasks")).length, 1);
+  },
+
   "what can never be committed is refused, and the lane goes on": async (t, { stores, database }) => {
     const wrong = [
       executionRow({ revision: 0 }),

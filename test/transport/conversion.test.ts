@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS } from "../../server/core/limits.js";
 import { EXECUTION_STATUSES, TASK_STATUSES } from "../../server/core/status.js";
 import type { TaskSpec, WorkflowSpec } from "../../server/core/workflow-spec.js";
 import type { Assignment } from "../../server/engine/api.js";
-import { PayloadSchema } from "../../server/gen/headrace/v1/payload_pb.js";
+import { FailureSchema, PayloadSchema } from "../../server/gen/headrace/v1/payload_pb.js";
 import { AssignmentSchema } from "../../server/gen/headrace/v1/worker_service_pb.js";
 import { WorkflowSchema } from "../../server/gen/headrace/v1/workflow_pb.js";
 import {
@@ -14,7 +14,7 @@ import {
   assignmentMessage,
   convertAttemptRef,
 } from "../../server/transport/convert-attempt.js";
-import { failureMessage } from "../../server/transport/convert-failure.js";
+import { convertReportedFailure, failureMessage } from "../../server/transport/convert-failure.js";
 import { convertPayload, JSON_DEPTH_MAX } from "../../server/transport/convert-payload.js";
 import {
   convertExecutionStatuses,
@@ -244,6 +244,21 @@ test("an assignment never takes more bytes than were counted", (t) => {
     }),
   );
   t.pass();
+});
+
+test("details of a failure that are too large are left out, and the message says so", (t) => {
+  const details = (bytes: number) => ({ data: Buffer.alloc(bytes, "1"), encoding: "json" });
+  const failureOf = (bytes: number) =>
+    convertReportedFailure(
+      "f",
+      create(FailureSchema, { message: "m", details: details(bytes) }),
+      DEFAULT_LIMITS,
+    );
+  t.like(failureOf(65_536), { message: "m", details: { encoding: "json" } });
+  t.deepEqual(failureOf(65_537), {
+    reason: "HANDLER_FAILED",
+    message: "m (Its details are left out: 65537 bytes, the limit is 65536.)",
+  });
 });
 
 test("a failure shows its chain of causes", (t) => {

@@ -94,7 +94,8 @@ export type Failure = Message<"headrace.v1.Failure"> & {
   stackTrace: string;
 
   /**
-   * The handler's own structured details.
+   * The handler's own structured details. Beyond 64 KiB they are left out, which
+   * the message then says.
    *
    * @generated from field: headrace.v1.Payload details = 7;
    */
