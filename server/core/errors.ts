@@ -37,12 +37,12 @@ export const REASONS = {
   INVALID_FIELD: {
     code: "INVALID_ARGUMENT",
     retryable: false,
-    remedy: "Correct the fields that the violations name.",
+    remedy: "Correct what the message names.",
   },
   INVALID_WORKFLOW: {
     code: "INVALID_ARGUMENT",
     retryable: false,
-    remedy: "Correct every problem that the violations name, then put the workflow again.",
+    remedy: "Correct every problem that is named, then put the workflow again.",
   },
   INVALID_INPUT: {
     code: "INVALID_ARGUMENT",

@@ -7,7 +7,7 @@ import type { ExecutionStore, StoredExecutionView, StoredTaskView } from "./exec
 import { decodePageToken, encodePageToken } from "../core/page-token.js";
 import type { PlanCache } from "./plan-cache.js";
 import type { Sessions } from "./sessions.js";
-import { versionText } from "./workflow-version.js";
+import { parseVersion, versionText } from "./workflow-version.js";
 
 /** Reads executions as clients see them: rows, and what has no row yet from the plan. */
 export class ExecutionReader {
@@ -49,9 +49,11 @@ export class ExecutionReader {
 
   async list(
     namespace: string,
-    { pageSize, pageToken, ...filter }: ExecutionQuery,
+    { pageSize, pageToken, version, ...others }: ExecutionQuery,
   ): Promise<Page<ExecutionView>> {
     const namespaceId = await this.#plans.namespaceId(namespace);
+    const versions = version === "" ? undefined : parseVersion(version, "filter.version");
+    const filter = { ...others, versions };
     const list = { name: "executions", filter: { namespaceId, ...filter }, kinds: ["uuid"] } as const;
     const afterExecutionId = decodePageToken(list, pageToken)?.[0];
     const rows = await this.#store.listExecutions(namespaceId, {

@@ -1,6 +1,7 @@
 import type { TaskStatus } from "../core/status.js";
 import type { AttemptView, ExecutionEnd, ExecutionQuery, ExecutionView, TaskView } from "./api.js";
 import type { ExecutionKey, TaskKey } from "./commit-store.js";
+import type { VersionRange } from "./workflow-version.js";
 
 /** A task row for readers; what its plan knows is added by the engine. */
 export type StoredTaskView = Omit<TaskView, "progress">;
@@ -13,17 +14,19 @@ export interface StoredEnd extends ExecutionEnd {
   readonly namespaceId: number;
 }
 
+/** What a page of executions is chosen by. */
+export type ExecutionListQuery = Omit<ExecutionQuery, "pageSize" | "pageToken" | "version"> & {
+  /** Undefined does not filter. */
+  readonly versions: VersionRange | undefined;
+  readonly afterExecutionId: string | undefined;
+  readonly limit: number;
+};
+
 /** Reads of executions, outside of commits. */
 export interface ExecutionStore {
   getExecution(namespaceId: number, executionId: string): Promise<StoredExecutionView | undefined>;
   /** Newest first, without payloads; up to `limit`, beginning after an execution id. */
-  listExecutions(
-    namespaceId: number,
-    query: Omit<ExecutionQuery, "pageSize" | "pageToken"> & {
-      afterExecutionId: string | undefined;
-      limit: number;
-    },
-  ): Promise<readonly StoredExecutionView[]>;
+  listExecutions(namespaceId: number, query: ExecutionListQuery): Promise<readonly StoredExecutionView[]>;
   /** The task rows of an execution, without payloads. */
   listTasks(namespaceId: number, executionId: string): Promise<readonly StoredTaskView[]>;
   /** How many task rows there are by status. */

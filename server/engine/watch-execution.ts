@@ -33,13 +33,14 @@ export async function* watchExecution(
   const seen = new Map<string, string>();
   try {
     for (let revision = afterRevision, first = true; !signal.aborted; first = false) {
+      // Before reading: what happens from here on may not be in what is read.
+      changed.take();
       const execution = await context.reader.get(namespace, executionId);
       const rows = await context.store.listTasksSince(namespaceId, executionId, revision);
       const tasks = rows.map((row) => context.reader.viewOf(row)).filter((task) => isNews(seen, task));
       if (first || tasks.length > 0 || execution.revision > revision) yield { execution, tasks };
       revision = Math.max(revision, execution.revision);
       if (isTerminal(execution.status)) return;
-      changed.take();
       await changed.wait(Infinity, signal);
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
     }

@@ -18,13 +18,13 @@ export interface VersionRange {
  * Reads a version or the beginning of one, 6 to 32 hexadecimal digits with or without dashes. Throws
  * INVALID_FIELD.
  */
-export function parseVersion(text: string): VersionRange {
+export function parseVersion(text: string, field = "version"): VersionRange {
   const digits = text.replaceAll("-", "").toLowerCase();
   if (!/^[0-9a-f]*$/.test(digits) || digits.length < MIN_PREFIX_DIGITS || digits.length > VERSION_DIGITS) {
     throw new HeadraceError(
       "INVALID_FIELD",
       `The version "${text.slice(0, 64)}" must be ${MIN_PREFIX_DIGITS} to ${VERSION_DIGITS} hexadecimal digits.`,
-      { field: "version", actual: text.slice(0, 64) },
+      { field, actual: text.slice(0, 64) },
     );
   }
   return {

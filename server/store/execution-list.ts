@@ -1,5 +1,5 @@
 import knex from "knex";
-import type { ExecutionQuery } from "../engine/api.js";
+import type { ExecutionListQuery } from "../engine/execution-store.js";
 import type { Statement } from "./client-work.js";
 
 /** Builds SQL text only; it never connects. */
@@ -21,12 +21,6 @@ const COLUMNS = [
 
 const TIMES = ["created_at", "started_at", "finished_at", "deadline_at", "cancel_requested_at"] as const;
 
-/** What a page of executions is chosen by. */
-export type ExecutionListQuery = Omit<ExecutionQuery, "pageSize" | "pageToken"> & {
-  readonly afterExecutionId: string | undefined;
-  readonly limit: number;
-};
-
 /** One page of executions, newest first; ids are UUIDv7, so their order is that of creation. */
 export function executionPage(
   namespaceId: number,
@@ -45,7 +39,8 @@ export function executionPage(
   // The second condition says that the index by workflow may be used.
   if (query.workflow !== "")
     select.where("workflow", query.workflow).where("workflow", "<>", builder.raw("''"));
-  if (query.version !== "") select.whereRaw("version = ?::uuid", [query.version]);
+  if (query.versions !== undefined)
+    select.whereRaw("version between ?::uuid and ?::uuid", [query.versions.lowest, query.versions.highest]);
   if (query.statuses.length > 0) select.whereIn("status", [...query.statuses]);
   if (Object.keys(query.labels).length > 0)
     select.whereRaw("labels @> ?::jsonb", [JSON.stringify(query.labels)]);

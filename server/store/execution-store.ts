@@ -7,10 +7,11 @@ import type {
   StoredEnd,
   StoredExecutionView,
   StoredTaskView,
+  ExecutionListQuery,
 } from "../engine/execution-store.js";
 import type { Statement } from "./client-work.js";
 import { column, decodeFailure, hexOf, numberOf, payloadOf } from "./columns.js";
-import { executionPage, type ExecutionListQuery } from "./execution-list.js";
+import { executionPage } from "./execution-list.js";
 import type { DatabasePool } from "./pool.js";
 import { toHeadraceError } from "./sql-errors.js";
 import { statement } from "./statements.js";

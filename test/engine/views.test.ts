@@ -146,7 +146,20 @@ test("executions are listed by page, and a token belongs to its list", async (t)
     odd.items.map(({ executionId }) => executionId),
     [started[1], started[3]],
   );
-  const { nextPageToken } = await executions.list("default", { ...LIST, pageSize: 1 });
+  const { version } = odd.items[0]!;
+  for (const prefix of [version, version.slice(0, 6)]) {
+    t.is((await executions.list("default", { ...LIST, version: prefix })).items.length, 5);
+  }
+  const { nextPageToken } = await executions.list("default", { ...LIST, version, pageSize: 1 });
+  const more = { ...LIST, version, pageToken: nextPageToken };
+  t.is((await executions.list("default", more)).items.length, 4);
+  for (const wrong of ["2a775", "zzzzzz"]) {
+    const refused = executions.list("default", { ...LIST, version: wrong });
+    t.like(await t.throwsAsync(refused, { instanceOf: HeadraceError }), {
+      reason: "INVALID_FIELD",
+      facts: { field: "filter.version", actual: wrong },
+    });
+  }
   const foreign = executions.list("default", { ...LIST, workflow: "w", pageToken: nextPageToken });
   t.is((await t.throwsAsync(foreign, { instanceOf: HeadraceError })).reason, "INVALID_FIELD");
   await replica.put([{ id: "a" }], {}, "other");

@@ -5,6 +5,7 @@ import { openStores } from "../../server/store/open-stores.js";
 import { useDatabase } from "../support/database.js";
 import { success } from "../support/scripted-worker.js";
 import { startRequest, useEngine } from "../support/test-engine.js";
+import { within } from "../support/until.js";
 
 const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -23,6 +24,21 @@ test("whoever stops waiting is forgotten, alone or with all that one signal wait
   t.is(watch.size, 0);
   watch.onEnd(keys[0]!, () => t.fail("nobody waits"), stream.signal);
   t.is(watch.size, 0);
+});
+
+test("what happens while a watcher is busy with an update is told next", async (t) => {
+  const replica = await useEngine(t);
+  const worker = await replica.worker();
+  const started = await replica.start();
+  const held = await worker.received();
+  const options = { afterRevision: 0, signal: new AbortController().signal };
+  const updates = replica.engine.executions.watch("default", started.executionId, options);
+  const iterator = updates[Symbol.asyncIterator]();
+  t.like((await iterator.next()).value, { execution: { status: "RUNNING" } });
+  await worker.succeed(held);
+  await started.end();
+  const next = await within("the end", iterator.next(), 3_000);
+  t.like(next.value, { execution: { status: "COMPLETED" } });
 });
 
 test("an end is told once, and not to those that left", async (t) => {

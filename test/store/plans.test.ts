@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from "ava";
-import type { ExecutionQuery } from "../../server/engine/api.js";
+import type { ExecutionListQuery } from "../../server/engine/execution-store.js";
 import { executionPage } from "../../server/store/execution-list.js";
 import { openPipeline, type PipelineConnection } from "../../server/store/pipeline-client.js";
 import { DatabasePool } from "../../server/store/pool.js";
@@ -157,18 +157,16 @@ const POOL_STATEMENTS: readonly Hot[] = [
   ),
 ];
 
-const LIST: ExecutionQuery = {
+const LIST: Omit<ExecutionListQuery, "afterExecutionId" | "limit"> = {
   workflow: "",
-  version: "",
+  versions: undefined,
   statuses: [],
   labels: {},
   createdAfterMs: undefined,
   createdBeforeMs: undefined,
-  pageSize: 0,
-  pageToken: "",
 };
 
-function listed(name: string, query: Partial<ExecutionQuery>, ...indexes: string[]): Hot {
+function listed(name: string, query: Partial<ExecutionListQuery>, ...indexes: string[]): Hot {
   const after = { afterExecutionId: idOf(40_000), limit: 51 };
   const { statement, values } = executionPage(1, { ...LIST, ...query, ...after });
   return {

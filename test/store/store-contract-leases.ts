@@ -1,6 +1,6 @@
 import type { ExecutionContext } from "ava";
 import { jsonPayload } from "../../server/core/payload.js";
-import type { ExecutionQuery } from "../../server/engine/api.js";
+import type { ExecutionListQuery } from "../../server/engine/execution-store.js";
 import type { ExecutionInsert, TaskInsert } from "../../server/engine/commit-store.js";
 import { uuidv7 } from "../../server/engine/ids.js";
 import type { ClaimRequest } from "../../server/engine/lease-store.js";
@@ -39,15 +39,13 @@ function claim(more: Partial<ClaimRequest> = {}): ClaimRequest {
   return { namespaceId: 1, queue: "q", handler: "h", maxTasks: 10, sessionId: uuidv7(), ...more };
 }
 
-const LIST: ExecutionQuery = {
+const LIST: Omit<ExecutionListQuery, "afterExecutionId" | "limit"> = {
   workflow: "",
-  version: "",
+  versions: undefined,
   statuses: [],
   labels: {},
   createdAfterMs: undefined,
   createdBeforeMs: undefined,
-  pageSize: 0,
-  pageToken: "",
 };
 
 export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
@@ -387,7 +385,7 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
       });
     });
     await commit(commits, {}, () => ({ executionInserts: [...rows, executionRow({ namespaceId: 2 })] }));
-    const listed = async (query: Partial<ExecutionQuery>, pages = 5): Promise<number[]> => {
+    const listed = async (query: Partial<ExecutionListQuery>, pages = 5): Promise<number[]> => {
       const ids: string[] = [];
       for (let after: string | undefined; ;) {
         const page = await executions.listExecutions(1, {
@@ -417,7 +415,7 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
       where((row) => row.workflow === "odd"),
     );
     t.deepEqual(
-      await listed({ version: rows[1]!.version }),
+      await listed({ versions: { lowest: rows[1]!.version, highest: rows[1]!.version } }),
       where((row) => row.version === rows[1]!.version),
     );
     t.deepEqual(

@@ -527,6 +527,8 @@ export type ExecutionFilter = Message<"headrace.v1.ExecutionFilter"> & {
   workflow: string;
 
   /**
+   * The whole version, or its first digits, 6 at least.
+   *
    * @generated from field: string version = 2;
    */
   version: string;
