@@ -16,12 +16,28 @@ export async function connectWorker(
   const resumed = await resume(context, sessions, namespaceId, hello, sink);
   if (resumed !== undefined) return resumed;
   const row = sessionRow(context, namespaceId, uuidv7(context.clock.nowMs()), hello);
-  await context.store.openSession(row);
-  const session = new Session(factsOf(context, row), sink, sessions);
-  sessions.add(session, []);
+  const session = await open(context, sessions, row, sink);
   session.grant(hello.credit);
   const stale = (hello.resume?.held ?? []).map((attempt) => ({ attempt, reason: "SESSION_LOST" }));
   return { session, welcome: welcome(context, session, { resumed: false, stale }) };
+}
+
+async function open(
+  context: SessionContext,
+  sessions: Sessions,
+  row: SessionRow,
+  sink: SessionSink,
+): Promise<Session> {
+  // However long the answer takes, the row is not taken for one that nobody serves.
+  const letGo = await sessions.keepOpen(row.sessionId);
+  try {
+    await context.store.openSession(row);
+    const session = new Session(factsOf(context, row), sink, sessions);
+    sessions.add(session, []);
+    return session;
+  } finally {
+    letGo();
+  }
 }
 
 async function resume(

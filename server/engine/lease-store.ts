@@ -39,10 +39,14 @@ export interface ClaimedTask extends HeldTask {
   readonly traceFlags: number | undefined;
 }
 
-/** A session as it is stored. */
-export interface SessionRow {
+/** Names a session. */
+export interface SessionKey {
   readonly namespaceId: number;
   readonly sessionId: string;
+}
+
+/** A session as it is stored. */
+export interface SessionRow extends SessionKey {
   readonly replicaId: string;
   readonly workerName: string;
   readonly sdkName: string;
@@ -109,6 +113,14 @@ export interface LeaseStore {
    * the earliest, because nobody could resume before this replica was there.
    */
   closeDeadSessions(replicaId: string, leaseMs: number, sinceMs: number): Promise<number>;
+  /** Closes sessions of replicas that have no row, and did not get one within `leaseMs`. */
+  closeForgottenSessions(leaseMs: number): Promise<number>;
+  /** Open sessions that have been this replica's for `leaseMs`, and are not among those that it serves. */
+  readUnservedSessions(
+    replicaId: string,
+    servedIds: readonly string[],
+    leaseMs: number,
+  ): Promise<readonly SessionKey[]>;
   readOrphans(limit: number): Promise<readonly Orphan[]>;
   dueTasks(limit: number): Promise<ReadonlyArray<TaskKey & { readonly nowMs: number }>>;
   dueExecutions(limit: number): Promise<ReadonlyArray<ExecutionKey & { readonly nowMs: number }>>;

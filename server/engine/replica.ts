@@ -94,11 +94,28 @@ export class Replica {
   async #sweepDead(): Promise<number> {
     const { store, log } = this.#context;
     const { replicaId, leaseMs } = this.#facts;
-    const closed = await store.closeDeadSessions(replicaId, leaseMs, this.#startedAtMs);
+    const closed =
+      (await store.closeDeadSessions(replicaId, leaseMs, this.#startedAtMs)) +
+      (await store.closeForgottenSessions(leaseMs));
     if (closed > 0) log.warn({ sessions: closed }, "sessions of dead replicas were closed");
+    await this.#abandonUnserved();
     const orphans = await store.readOrphans(ORPHANS);
     await Promise.all(orphans.map((orphan) => this.#takeBack(orphan)));
     return orphans.length === ORPHANS ? 0 : leaseMs / 4;
+  }
+
+  /**
+   * A session can be this replica's in the database and not in its memory: an answer was lost on its
+   * way, or a resumption failed halfway. Unless its worker comes back nobody else would ever end it.
+   */
+  async #abandonUnserved(): Promise<void> {
+    const { store, log } = this.#context;
+    const { replicaId, leaseMs } = this.#facts;
+    const served = Array.from(this.#sessions.all, ({ sessionId }) => sessionId);
+    for (const key of await store.readUnservedSessions(replicaId, served, leaseMs)) {
+      const closed = await this.#sessions.abandon(key);
+      if (closed) log.warn({ ...key }, "a session that nobody served was closed");
+    }
   }
 
   /** The loss is not counted: a replica died as well, so it says nothing about the task. */

@@ -6,7 +6,7 @@ import type { ExecutionKey } from "./commit-store.js";
 import type { Committer } from "./committer.js";
 import type { Dispatcher } from "./dispatcher.js";
 import { heldKey, UNSENT_FRAME, type HeldAttempt } from "./held-attempt.js";
-import type { LeaseStore } from "./lease-store.js";
+import type { LeaseStore, SessionKey } from "./lease-store.js";
 import type { Log } from "./log.js";
 import { Session, type SessionOwner } from "./session.js";
 import type { WorkerSettings } from "./worker-settings.js";
@@ -213,13 +213,30 @@ export class Sessions implements SessionOwner {
   async expire(session: Session): Promise<void> {
     const { sessionId } = session;
     if (this.#sessions.get(sessionId) !== session || this.#keptOpen.has(sessionId)) return;
-    const expiring = this.#expire(session);
+    await this.#end(sessionId, this.#expire(session));
+  }
+
+  /**
+   * Closes a session that is this replica's in the database and that it does not serve, such as one
+   * whose resumption failed halfway. False when it is served, is being resumed, or moved.
+   */
+  async abandon({ namespaceId, sessionId }: SessionKey): Promise<boolean> {
+    if (this.#sessions.has(sessionId) || this.#keptOpen.has(sessionId)) return false;
+    const { store, replicaId } = this.#context;
+    return this.#end(sessionId, store.closeSession(namespaceId, sessionId, replicaId));
+  }
+
+  /** Whoever resumes the session meanwhile waits for its end. */
+  async #end<T>(sessionId: string, ending: Promise<T>): Promise<T> {
     this.#expiring.set(
       sessionId,
-      expiring.catch(() => undefined),
+      ending.then(
+        () => undefined,
+        () => undefined,
+      ),
     );
     try {
-      await expiring;
+      return await ending;
     } finally {
       this.#expiring.delete(sessionId);
     }

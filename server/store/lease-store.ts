@@ -6,6 +6,7 @@ import type {
   ListedSession,
   Orphan,
   ServedTask,
+  SessionKey,
   SessionRow,
 } from "../engine/lease-store.js";
 import type { ExecutionKey, TaskKey } from "../engine/commit-store.js";
@@ -39,6 +40,8 @@ const SQL = {
   renewReplica: statement("renew_replica"),
   leaveReplica: statement("leave_replica"),
   closeDeadSessions: statement("close_dead_sessions"),
+  closeForgottenSessions: statement("close_forgotten_sessions"),
+  readUnservedSessions: statement("read_unserved_sessions"),
   readOrphans: statement("read_orphans"),
   listSessions: statement("list_sessions"),
   dueTasks: statement("due_tasks"),
@@ -144,6 +147,20 @@ export class PostgresLeaseStore implements LeaseStore {
 
   async closeDeadSessions(replicaId: string, leaseMs: number, sinceMs: number): Promise<number> {
     return (await this.#rows(SQL.closeDeadSessions, [leaseMs, sinceMs, replicaId])).length;
+  }
+
+  async closeForgottenSessions(leaseMs: number): Promise<number> {
+    return (await this.#rows(SQL.closeForgottenSessions, [leaseMs])).length;
+  }
+
+  async readUnservedSessions(
+    replicaId: string,
+    servedIds: readonly string[],
+    leaseMs: number,
+  ): Promise<readonly SessionKey[]> {
+    type Row = { namespace_id: number; session_id: string };
+    const rows = await this.#rows<Row>(SQL.readUnservedSessions, [replicaId, servedIds, leaseMs]);
+    return rows.map((row) => ({ namespaceId: row.namespace_id, sessionId: row.session_id }));
   }
 
   async readOrphans(limit: number): Promise<readonly Orphan[]> {

@@ -98,6 +98,50 @@ test("what a process left that died between closing a session and taking its tas
   t.is((await started.end()).status, "COMPLETED");
 });
 
+test("a session that nobody serves, since its resumption failed halfway, loses its tasks", async (t) => {
+  let fails = false;
+  const wrapLeases = (store: LeaseStore): LeaseStore =>
+    new Proxy(store, {
+      get: (target, name: keyof LeaseStore) =>
+        fails && name === "readHeldTasks"
+          ? () => Promise.reject(new Error("connection lost"))
+          : (target[name].bind(target) as unknown),
+    });
+  const { database, open } = await useReplicas(t);
+  const replica = await open({ replicaLeaseMs: LEASE_MS, wrapLeases });
+  await replica.put([{ id: "a", retry: { maxAttempts: 1 } }]);
+  const worker = await replica.worker();
+  const started = await replica.start();
+  await worker.received();
+  fails = true;
+  await t.throwsAsync(worker.successor({ credit: 0 }).connect(replica.engine));
+  fails = false;
+  const next = await replica.worker({ workerName: "next" });
+  const again = await next.next();
+  t.like(again, { crashes: 0, attempt: { executionId: started.executionId, attempt: 1, lease: 3 } });
+  await next.succeed(again);
+  t.is((await started.end()).status, "COMPLETED");
+  t.like(
+    await rowsOf(database, "select worker_name from sessions where closed_at is null"),
+    [{ worker_name: "next" }],
+    "a session that is served stays open, however old it is",
+  );
+});
+
+test("a session whose replica has no row loses its tasks", async (t) => {
+  const { database, open } = await useReplicas(t);
+  const replica = await open({ replicaLeaseMs: LEASE_MS });
+  const other = await open({ replicaLeaseMs: 60_000 });
+  await other.put([{ id: "a", retry: { maxAttempts: 1 } }]);
+  const worker = await other.worker();
+  const started = await other.start();
+  await worker.received();
+  await rowsOf(database, "delete from replicas where replica_id = $1", [other.engine.replicaId]);
+  const next = await replica.worker({ workerName: "next" });
+  const again = await next.next();
+  t.like(again, { crashes: 0, attempt: { executionId: started.executionId, attempt: 1, lease: 3 } });
+});
+
 test("a replica that was away for long does not close the sessions of others at once", async (t) => {
   const { database, open } = await useReplicas(t);
   const first = await open({ replicaLeaseMs: 1_500 });

@@ -123,6 +123,16 @@ const POOL_STATEMENTS: readonly Hot[] = [
     },
     "1000",
   ),
+  named(
+    false,
+    "close_forgotten_sessions",
+    {
+      sessions: ["sessions_open", "all of sessions_open", "tid"],
+      replicas: ["replicas_pkey", "all of replicas_pkey"],
+    },
+    "10000",
+  ),
+  named(false, "read_unserved_sessions", { sessions: ["sessions_open"] }, `'${idOf(5)}'`, IDS, "10000"),
   named(false, "due_tasks", { tasks: ["tasks_due"] }, "1000"),
   named(false, "due_executions", { executions: ["executions_due"] }, "1000"),
   named(false, "next_due", { tasks: ["tasks_due"], executions: ["executions_due"] }),

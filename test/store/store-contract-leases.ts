@@ -299,6 +299,61 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
     t.is((await leases.renewReplica(self))?.replicas, 1);
   },
 
+  "sessions of replicas without a row are forgotten once they are older than a lease": async (
+    t,
+    { stores: { leases }, database },
+  ) => {
+    const here = uuidv7();
+    await leases.registerReplica({ replicaId: here, address: "x", version: "1" });
+    const [known, old, fresh] = [sessionRow({ replicaId: here }), sessionRow(), sessionRow()];
+    for (const session of [known, old, fresh]) await leases.openSession(session);
+    await rowsOf(
+      database,
+      "update sessions set connected_at = clock_timestamp() - interval '5 s' where session_id in ($1, $2)",
+      [known.sessionId, old.sessionId],
+    );
+    t.is(await leases.closeForgottenSessions(60_000), 0);
+    t.is(await leases.closeForgottenSessions(1_000), 1);
+    t.is(await leases.closeForgottenSessions(1_000), 0);
+    const open = await leases.listSessions(1, "00000000-0000-0000-0000-000000000000", 10);
+    t.deepEqual(open.map(({ sessionId }) => sessionId).sort(), [known.sessionId, fresh.sessionId].sort());
+  },
+
+  "a replica finds the open sessions that are its own for long and that it does not serve": async (
+    t,
+    { stores: { leases }, database },
+  ) => {
+    const [here, there] = [uuidv7(), uuidv7()];
+    const lost = sessionRow({ replicaId: here });
+    const polling = sessionRow({ replicaId: here, pollTimeoutMs: 30_000 });
+    const moved = sessionRow({ replicaId: there, pollTimeoutMs: 30_000 });
+    const served = sessionRow({ replicaId: here });
+    const foreign = sessionRow({ replicaId: there });
+    const closed = sessionRow({ replicaId: here });
+    for (const session of [lost, polling, moved, served, foreign, closed]) await leases.openSession(session);
+    await leases.closeSession(1, closed.sessionId, here);
+    const find = async (leaseMs: number): Promise<string[]> => {
+      const found = await leases.readUnservedSessions(here, [served.sessionId], leaseMs);
+      return found.map(({ sessionId }) => sessionId).sort();
+    };
+    const pass = (time: string): Promise<unknown> =>
+      rowsOf(database, `update sessions set connected_at = clock_timestamp() - interval '${time}'`);
+    t.deepEqual(await find(10_000), [], "they have only just begun");
+    await pass("20 s");
+    t.deepEqual(await find(10_000), [lost.sessionId]);
+    await pass("40 s");
+    await leases.adoptSession(1, moved.sessionId, here);
+    t.deepEqual(await find(10_000), [lost.sessionId, polling.sessionId].sort(), "one has only just moved");
+    await leases.adoptSession(1, polling.sessionId, here);
+    t.deepEqual(await find(10_000), [lost.sessionId, polling.sessionId].sort());
+    t.deepEqual(await find(60_000), []);
+    await leases.resumeSession({ ...lost, replicaId: here });
+    t.deepEqual(await find(10_000), [polling.sessionId]);
+    t.like(await leases.readUnservedSessions(there, [], 10_000), [
+      { namespaceId: 1, sessionId: foreign.sessionId },
+    ]);
+  },
+
   "tasks of closed sessions are orphans, and no others": async (t, { stores, database }) => {
     const { leases } = stores;
     const [open, closed, gone] = [sessionRow(), sessionRow(), sessionRow()];

@@ -30,6 +30,7 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   attempts_pkey: ["namespace_id", "execution_id"],
   sessions_pkey: ["namespace_id", "session_id"],
   sessions_open: ["replica_id"],
+  replicas_pkey: ["replica_id"],
   workflows_pkey: ["namespace_id", "name"],
   workflow_versions_pkey: ["namespace_id", "name"],
   workflow_versions_by_age: ["namespace_id", "name"],

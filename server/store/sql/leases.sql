@@ -109,14 +109,16 @@ where s.namespace_id = b.namespace_id and s.session_id = b.session_id and b.clos
 returning s.session_id;
 
 -- name: adopt_session
--- A polling worker may reach any replica with its next call: its session moves along as it is.
+-- A polling worker may reach any replica with its next call: its session moves along as it is, and
+-- counts as connected here from then on.
 with before as materialized (
   select x.namespace_id, x.session_id, x.replica_id, x.closed_at, x.poll_timeout_ms
   from sessions x
   where x.namespace_id = $1 and x.session_id = $2
   for update
 )
-update sessions s set replica_id = $3
+update sessions s set
+  replica_id = $3, connected_at = case when b.replica_id = $3 then s.connected_at else clock_timestamp() end
 from before b
 where s.namespace_id = b.namespace_id and s.session_id = b.session_id and b.closed_at is null and b.poll_timeout_ms is not null
 returning s.namespace_id, s.session_id, s.replica_id, s.worker_name, s.sdk_name, s.sdk_version, s.build_id, s.handlers, s.queues,
@@ -182,6 +184,30 @@ with dead as materialized (
   delete from replicas r using dead d where r.replica_id = d.replica_id
 )
 select namespace_id, session_id from closed;
+
+-- name: close_forgotten_sessions
+-- Sessions of replicas that have no row: opened or resumed by one that did not know yet that it was
+-- declared dead, and that then ended. One that goes on has its row again within its lease.
+with forgotten as materialized (
+  select s.namespace_id, s.session_id, s.ctid
+  from sessions s
+  where s.closed_at is null
+    and s.connected_at < clock_timestamp() - $1::float8 * interval '1 millisecond'
+    and not exists (select from replicas r where r.replica_id = s.replica_id)
+  for update of s skip locked
+)
+update sessions s set closed_at = clock_timestamp()
+from forgotten f
+where s.ctid = f.ctid
+returning s.namespace_id, s.session_id;
+
+-- name: read_unserved_sessions
+-- Open sessions of a replica that are not among those which it has, and that have been its own for
+-- longer than its lease. A polling session has until its next call is overdue.
+select s.namespace_id, s.session_id
+from sessions s
+where s.replica_id = $1 and s.closed_at is null and s.session_id <> all ($2::uuid[])
+  and s.connected_at < clock_timestamp() - greatest($3::float8, s.poll_timeout_ms) * interval '1 millisecond';
 
 -- name: read_orphans
 -- Tasks that are held by a session which is closed: what a process left that died between closing
