@@ -108,18 +108,15 @@ export interface LeaseStore {
   /** Undefined when the replica was declared dead. */
   renewReplica(replicaId: string): Promise<{ nowMs: number; replicas: number } | undefined>;
   leaveReplica(replicaId: string): Promise<void>;
-  /**
-   * Closes the sessions of replicas that have not renewed for `leaseMs`, counted from `sinceMs` at
-   * the earliest, because nobody could resume before this replica was there.
-   */
-  closeDeadSessions(replicaId: string, leaseMs: number, sinceMs: number): Promise<number>;
-  /** Closes sessions of replicas that have no row, and did not get one within `leaseMs`. */
-  closeForgottenSessions(leaseMs: number): Promise<number>;
+  /** Closes the sessions of replicas, other than this one, that have not renewed since then. */
+  closeDeadSessions(replicaId: string, silentSinceMs: number): Promise<number>;
+  /** Closes sessions that connected before then, of replicas that have no row. */
+  closeForgottenSessions(connectedBeforeMs: number): Promise<number>;
   /** Open sessions that have been this replica's for `leaseMs`, and are not among those that it serves. */
   readUnservedSessions(
     replicaId: string,
     servedIds: readonly string[],
-    leaseMs: number,
+    times: { readonly leaseMs: number; readonly nowMs: number },
   ): Promise<readonly SessionKey[]>;
   readOrphans(limit: number): Promise<readonly Orphan[]>;
   dueTasks(limit: number): Promise<ReadonlyArray<TaskKey & { readonly nowMs: number }>>;

@@ -25,10 +25,13 @@ export class Replica {
   readonly #renewal: Loop;
   readonly #sweep: Loop;
   #address = "";
-  #startedAtMs = 0;
   /** How many replicas are there; 1 means that nobody needs to be notified. */
   count = 1;
-  #renewedAtMs = 0;
+  /** When the last renewal was answered, by the monotonic clock. */
+  #renewedAtMs = -Infinity;
+  /** When the database last renewed this replica, and since when without a gap; both in its time. */
+  #lastRenewalMs = -Infinity;
+  #steadySinceMs = Infinity;
 
   constructor(facts: ReplicaFacts, context: SessionContext, sessions: Sessions, clock: DatabaseClock) {
     this.#facts = facts;
@@ -43,7 +46,6 @@ export class Replica {
     this.#address = address;
     await this.#register();
     await this.#renew();
-    this.#startedAtMs = this.#clock.nowMs();
     this.#renewal.start();
     this.#sweep.start();
   }
@@ -61,7 +63,11 @@ export class Replica {
 
   /** Whether the database answered within the lease. */
   isAlive(): boolean {
-    return performance.now() - this.#renewedAtMs < this.#facts.leaseMs;
+    return this.#isRenewedWithin(this.#facts.leaseMs);
+  }
+
+  #isRenewedWithin(ms: number): boolean {
+    return performance.now() - this.#renewedAtMs < ms;
   }
 
   async #renew(): Promise<number> {
@@ -71,9 +77,20 @@ export class Replica {
     else {
       this.#renewedAtMs = performance.now();
       this.#clock.observe(answer.nowMs, askedAtMs, this.#renewedAtMs);
+      this.#noteRenewal(answer.nowMs);
       this.count = answer.replicas;
     }
     return this.#facts.leaseMs / 3;
+  }
+
+  /**
+   * A gap tells that the database was away, or that its clock was set. Half a lease of it is enough
+   * to make others, which renew three times in a lease, look as if theirs was over.
+   */
+  #noteRenewal(nowMs: number): void {
+    const gapMs = nowMs - this.#lastRenewalMs;
+    if (gapMs < 0 || gapMs > this.#facts.leaseMs / 2) this.#steadySinceMs = nowMs;
+    this.#lastRenewalMs = nowMs;
   }
 
   /** Others found this replica dead and gave its sessions' tasks away: it begins anew. */
@@ -91,28 +108,42 @@ export class Replica {
     await this.#context.store.registerReplica({ replicaId, version, address: this.#address });
   }
 
+  /**
+   * Others count as dead when they were silent for a lease in which this replica renewed without a
+   * gap: before, neither they nor their workers could do anything.
+   */
   async #sweepDead(): Promise<number> {
-    const { store, log } = this.#context;
-    const { replicaId, leaseMs } = this.#facts;
-    const closed =
-      (await store.closeDeadSessions(replicaId, leaseMs, this.#startedAtMs)) +
-      (await store.closeForgottenSessions(leaseMs));
-    if (closed > 0) log.warn({ sessions: closed }, "sessions of dead replicas were closed");
-    await this.#abandonUnserved();
-    const orphans = await store.readOrphans(ORPHANS);
+    const { leaseMs } = this.#facts;
+    // One that cannot renew itself is no judge of others.
+    if (!this.#isRenewedWithin(leaseMs / 2)) return leaseMs / 4;
+    // At most the database's time, however long the renewal took, so nobody is judged too early.
+    const nowMs = this.#lastRenewalMs + performance.now() - this.#renewedAtMs;
+    if (nowMs - leaseMs >= this.#steadySinceMs) {
+      await this.#closeDead(nowMs - leaseMs);
+      await this.#abandonUnserved(nowMs);
+    }
+    const orphans = await this.#context.store.readOrphans(ORPHANS);
     await Promise.all(orphans.map((orphan) => this.#takeBack(orphan)));
     return orphans.length === ORPHANS ? 0 : leaseMs / 4;
+  }
+
+  async #closeDead(silentSinceMs: number): Promise<void> {
+    const { store, log } = this.#context;
+    const dead = await store.closeDeadSessions(this.#facts.replicaId, silentSinceMs);
+    const forgotten = await store.closeForgottenSessions(silentSinceMs);
+    if (dead + forgotten > 0)
+      log.warn({ sessions: dead + forgotten }, "sessions of dead replicas were closed");
   }
 
   /**
    * A session can be this replica's in the database and not in its memory: an answer was lost on its
    * way, or a resumption failed halfway. Unless its worker comes back nobody else would ever end it.
    */
-  async #abandonUnserved(): Promise<void> {
+  async #abandonUnserved(nowMs: number): Promise<void> {
     const { store, log } = this.#context;
     const { replicaId, leaseMs } = this.#facts;
     const served = Array.from(this.#sessions.all, ({ sessionId }) => sessionId);
-    for (const key of await store.readUnservedSessions(replicaId, served, leaseMs)) {
+    for (const key of await store.readUnservedSessions(replicaId, served, { leaseMs, nowMs })) {
       const closed = await this.#sessions.abandon(key);
       if (closed) log.warn({ ...key }, "a session that nobody served was closed");
     }

@@ -145,21 +145,21 @@ export class PostgresLeaseStore implements LeaseStore {
     await this.#rows(SQL.leaveReplica, [replicaId]);
   }
 
-  async closeDeadSessions(replicaId: string, leaseMs: number, sinceMs: number): Promise<number> {
-    return (await this.#rows(SQL.closeDeadSessions, [leaseMs, sinceMs, replicaId])).length;
+  async closeDeadSessions(replicaId: string, silentSinceMs: number): Promise<number> {
+    return (await this.#rows(SQL.closeDeadSessions, [silentSinceMs, replicaId])).length;
   }
 
-  async closeForgottenSessions(leaseMs: number): Promise<number> {
-    return (await this.#rows(SQL.closeForgottenSessions, [leaseMs])).length;
+  async closeForgottenSessions(connectedBeforeMs: number): Promise<number> {
+    return (await this.#rows(SQL.closeForgottenSessions, [connectedBeforeMs])).length;
   }
 
   async readUnservedSessions(
     replicaId: string,
     servedIds: readonly string[],
-    leaseMs: number,
+    { leaseMs, nowMs }: { readonly leaseMs: number; readonly nowMs: number },
   ): Promise<readonly SessionKey[]> {
     type Row = { namespace_id: number; session_id: string };
-    const rows = await this.#rows<Row>(SQL.readUnservedSessions, [replicaId, servedIds, leaseMs]);
+    const rows = await this.#rows<Row>(SQL.readUnservedSessions, [replicaId, servedIds, leaseMs, nowMs]);
     return rows.map((row) => ({ namespaceId: row.namespace_id, sessionId: row.session_id }));
   }
 

@@ -3,6 +3,7 @@ import test from "ava";
 import { jsonPayload, parseJson } from "../../server/core/payload.js";
 import type { LeaseStore } from "../../server/engine/lease-store.js";
 import { success } from "../support/scripted-worker.js";
+import { LeaseOutage } from "../support/lease-outage.js";
 import { brokenInvariants, rowsOf, useReplicas } from "../support/test-engine.js";
 import { until } from "../support/until.js";
 
@@ -141,6 +142,31 @@ test("a session whose replica has no row loses its tasks", async (t) => {
   const again = await next.next();
   t.like(again, { crashes: 0, attempt: { executionId: started.executionId, attempt: 1, lease: 3 } });
 });
+
+for (const hangs of [true, false]) {
+  const how = hangs ? "and answers everything late" : "and refused everything";
+  test(`a database that was away for longer than the lease, ${how}, costs no sessions`, async (t) => {
+    const { database, open } = await useReplicas(t);
+    const outage = new LeaseOutage(hangs);
+    const settings = { replicaLeaseMs: LEASE_MS, wrapLeases: outage.wrapLeases };
+    const replicas = await Promise.all([open(settings), open(settings)]);
+    await replicas[0].put([{ id: "a", retry: { maxAttempts: 1 } }]);
+    const workers = await Promise.all(replicas.map((replica, n) => replica.worker({ workerName: `w${n}` })));
+    await Promise.all(replicas.map((replica) => replica.start()));
+    const held = await Promise.all(workers.map((worker) => worker.received()));
+    // They are there for long enough to judge each other.
+    await sleep(2 * LEASE_MS);
+    outage.begin();
+    await until("no replica is alive", () => replicas.every(({ engine }) => !engine.isReady()));
+    await sleep(LEASE_MS);
+    outage.end();
+    await until("both are alive", () => replicas.every(({ engine }) => engine.isReady()));
+    await sleep(2 * LEASE_MS);
+    t.deepEqual(await rowsOf(database, "select worker_name from sessions where closed_at is not null"), []);
+    for (const [n, worker] of workers.entries())
+      t.like(await worker.succeed(held[n]!), { result: "COMMITTED" });
+  });
+}
 
 test("a replica that was away for long does not close the sessions of others at once", async (t) => {
   const { database, open } = await useReplicas(t);

@@ -169,11 +169,11 @@ update replicas set left_at = clock_timestamp() where replica_id = $1;
 
 -- name: close_dead_sessions
 -- Sessions of replicas that stopped renewing, and that no worker resumed elsewhere in time. The
--- replica's row is locked, so that two sweeps do not do the same work.
+-- replica's row is locked, so that two sweeps do not do the same work. The time comes from the replica
+-- that asks and not from here, as the statement may have waited until nobody has renewed for long.
 with dead as materialized (
   select replica_id from replicas
-  where greatest(renewed_at, to_timestamp($2::float8 / 1000)) < clock_timestamp() - $1::float8 * interval '1 millisecond'
-    and replica_id <> $3
+  where renewed_at < to_timestamp($1::float8 / 1000) and replica_id <> $2
   for update skip locked
 ), closed as (
   update sessions s set closed_at = clock_timestamp()
@@ -192,7 +192,7 @@ with forgotten as materialized (
   select s.namespace_id, s.session_id, s.ctid
   from sessions s
   where s.closed_at is null
-    and s.connected_at < clock_timestamp() - $1::float8 * interval '1 millisecond'
+    and s.connected_at < to_timestamp($1::float8 / 1000)
     and not exists (select from replicas r where r.replica_id = s.replica_id)
   for update of s skip locked
 )
@@ -207,7 +207,7 @@ returning s.namespace_id, s.session_id;
 select s.namespace_id, s.session_id
 from sessions s
 where s.replica_id = $1 and s.closed_at is null and s.session_id <> all ($2::uuid[])
-  and s.connected_at < clock_timestamp() - greatest($3::float8, s.poll_timeout_ms) * interval '1 millisecond';
+  and s.connected_at < to_timestamp($4::float8 / 1000) - greatest($3::float8, s.poll_timeout_ms) * interval '1 millisecond';
 
 -- name: read_orphans
 -- Tasks that are held by a session which is closed: what a process left that died between closing
