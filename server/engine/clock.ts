@@ -16,9 +16,12 @@ export class DatabaseClock implements Clock {
 
   /**
    * Takes in that the database answered `databaseMs` to a question asked at `askedAtMs` and answered
-   * at `answeredAtMs`, both by `performance.now()`.
+   * at `answeredAtMs`, both by `performance.now()`. It read its clock at some moment in between, so a
+   * slow answer does not move an estimate that it agrees with.
    */
   observe(databaseMs: number, askedAtMs: number, answeredAtMs: number): void {
-    this.#offsetMs = databaseMs - (askedAtMs + answeredAtMs) / 2;
+    const lowest = databaseMs - answeredAtMs;
+    const highest = databaseMs - askedAtMs;
+    this.#offsetMs = Math.min(Math.max(this.#offsetMs, lowest), highest);
   }
 }

@@ -7,12 +7,13 @@ export interface HeldAttempt {
   readonly ref: AttemptRef;
   readonly sessionId: string;
   readonly crashes: number;
-  /** When the server ends the attempt, by its attempt or total timeout. */
+  /** When the server ends the attempt, by its attempt or total timeout; in the database's time. */
   readonly dueAtMs: number | undefined;
   readonly dueReason: "ATTEMPT_TIMEOUT" | "TOTAL_TIMEOUT";
   readonly heartbeatTimeoutMs: number | undefined;
   /** The frame that carried it; it counts as received once a frame as high is acknowledged. */
   frame: number;
+  /** By the monotonic clock of this process, once a session holds the attempt. */
   lastBeatMs: number;
   details: Payload | undefined;
   progress: ProgressValue | undefined;
@@ -37,7 +38,7 @@ export interface HandOutFacts {
   readonly totalDueAtMs: number | undefined;
 }
 
-/** Starts to hold a hand-out; its first beat is due one heartbeat timeout from `nowMs`. */
+/** A hand-out to be held by a session, which counts its heartbeats from then on. */
 export function holdAttempt(facts: HandOutFacts, frame: number, nowMs: number): HeldAttempt {
   const attemptDueAtMs = facts.startedAtMs + (facts.attemptTimeoutMs ?? Infinity);
   const totalDueAtMs = facts.totalDueAtMs ?? Infinity;

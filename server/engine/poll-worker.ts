@@ -73,7 +73,7 @@ export class PollWorkers {
     signal: AbortSignal,
   ): Promise<void> {
     session.setCredit(maxTasks - mailbox.waiting);
-    session.awaitsUntilMs = this.#context.clock.nowMs() + waitMs;
+    session.awaitsUntilMs = this.#sessions.nowMs() + waitMs;
     await mailbox.waitForAssignments(waitMs, signal);
     session.setCredit(0);
     session.awaitsUntilMs = 0;

@@ -30,7 +30,7 @@ export class SessionKeeper {
   }
 
   async #tick(): Promise<number> {
-    const nowMs = this.#context.clock.nowMs();
+    const nowMs = this.#sessions.nowMs();
     for (const session of [...this.#sessions.all]) {
       this.#checkAttempts(session, nowMs);
       this.#checkStream(session, nowMs);
@@ -40,10 +40,12 @@ export class SessionKeeper {
     return TICK_MS;
   }
 
+  /** Attempts end by times that are stored, which are the database's; beats pass by this process alone. */
   #checkAttempts(session: Session, nowMs: number): void {
+    const databaseMs = this.#context.clock.nowMs();
     for (const attempt of session.held.values()) {
       if (attempt.losing) continue;
-      if (attempt.dueAtMs !== undefined && attempt.dueAtMs <= nowMs) {
+      if (attempt.dueAtMs !== undefined && attempt.dueAtMs <= databaseMs) {
         this.#sessions.lose(attempt, attempt.dueReason, false);
       } else if (isBeatDue(attempt, nowMs)) {
         attempt.losing = true;
@@ -64,7 +66,7 @@ export class SessionKeeper {
     const tasks = await store.readHeldTasks([session.sessionId]);
     attempt.losing = false;
     if (tasks.some((task) => task.replicaId !== replicaId)) this.#sessions.moved(session);
-    else if (isBeatDue(attempt, this.#context.clock.nowMs()))
+    else if (isBeatDue(attempt, this.#sessions.nowMs()))
       this.#sessions.lose(attempt, "HEARTBEAT_TIMEOUT", false);
   }
 

@@ -19,6 +19,7 @@ export interface SessionOwner {
   drained(session: Session): void;
   /** Watchers of this execution have something new to see: a hand-out, or progress. */
   stirred(key: ExecutionKey): void;
+  /** Time by the monotonic clock of this process, as all times of a session are. */
   nowMs(): number;
 }
 
@@ -142,7 +143,9 @@ export class Session implements WorkerSession {
     else this.#unacknowledged.push({ frame, sentAtMs: this.#owner.nowMs(), bytes });
   }
 
+  /** Holds an attempt from now on; its first beat is due one heartbeat timeout from now. */
   hold(attempt: HeldAttempt): void {
+    attempt.lastBeatMs = this.#owner.nowMs();
     this.held.set(heldKey(attempt.ref), attempt);
     if (attempt.crashes > 0) this.suspects++;
   }
