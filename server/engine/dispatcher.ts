@@ -1,12 +1,14 @@
 import { traceparentOf } from "../core/trace-context.js";
 import type { Assignment } from "./api.js";
+import { ClaimTurns, type Ask, type ClaimBounds } from "./claim-turns.js";
 import type { Clock } from "./clock.js";
+import { findBacklog } from "./find-backlog.js";
 import type { HandOff, Reservation, Route } from "./hand-off.js";
 import { holdAttempt, UNSENT_FRAME, type HeldAttempt } from "./held-attempt.js";
-import type { ClaimedTask, ClaimRequest, LeaseStore } from "./lease-store.js";
+import type { ClaimedTask, LeaseStore } from "./lease-store.js";
 import type { Log } from "./log.js";
 import { Loop } from "./loop.js";
-import { RouteLine, routeKey } from "./route-line.js";
+import { LOWEST_PRIORITY, RouteLine, routeKey } from "./route-line.js";
 import type { Session } from "./session.js";
 
 /** Bounds of the dispatcher. */
@@ -32,13 +34,20 @@ export const DEFAULT_DISPATCHER_OPTIONS: DispatcherOptions = {
  */
 export class Dispatcher implements HandOff {
   readonly #lines = new Map<string, RouteLine>();
+  /** Those of the lines that have or may have something to claim. */
+  readonly #open = new Set<RouteLine>();
   /** The lines of each session. */
   readonly #sessions = new Map<Session, readonly RouteLine[]>();
   readonly #store: LeaseStore;
   readonly #clock: Clock;
   readonly #options: DispatcherOptions;
   readonly #claims: Loop;
+  readonly #taskTurns = new ClaimTurns((line) => line.priority);
+  /** Suspects are few, and how urgent they are is not known. */
+  readonly #suspectTurns = new ClaimTurns(() => LOWEST_PRIORITY);
   #pollDueMs = 0;
+  /** How often credit came to any session. */
+  #grants = 0;
 
   constructor(
     store: LeaseStore,
@@ -64,39 +73,42 @@ export class Dispatcher implements HandOff {
   add(session: Session): void {
     const lines = routesOf(session).map((route) => this.#lineOf(route));
     this.#sessions.set(session, lines);
-    for (const line of lines) line.join(session);
+    for (const line of lines) {
+      line.join(session);
+      this.#open.add(line);
+    }
     if (session.credit > 0) this.#claims.wake();
   }
 
   remove(session: Session): void {
-    for (const line of this.#linesOf(session)) {
+    for (const line of this.#sessions.get(session) ?? []) {
       line.leave(session);
-      if (line.isEmpty) this.#lines.delete(routeKey(line.route));
+      if (line.sessions.length > 0) continue;
+      this.#lines.delete(routeKey(line.route));
+      this.#open.delete(line);
     }
     this.#sessions.delete(session);
   }
 
   /** Credit was granted to a session: backlog of its routes can move. */
   granted(session: Session): void {
-    for (const line of this.#linesOf(session)) {
-      line.creditReturned();
-      if (line.mayHaveBacklog) this.#claims.wake();
-    }
+    this.#grants++;
+    if (this.#open.size > 0 && this.#sessions.has(session)) this.#claims.wake();
   }
 
   /** A suspect ended on a session, which may take the next one. */
   suspectEnded(): void {
-    for (const line of this.#lines.values()) if (line.hasSuspects) return this.#claims.wake();
+    for (const line of this.#open) if (line.hasSuspects) return this.#claims.wake();
   }
 
   /** Another replica says that work is ready somewhere. */
   rescan(): void {
-    for (const line of this.#lines.values()) line.doubt();
+    this.#doubtAll();
     this.#claims.wake();
   }
 
   reserve(route: Route, inputBytes: number): Reservation | undefined {
-    const session = this.#lines.get(routeKey(route))?.nextFree();
+    const session = this.#lines.get(routeKey(route))?.nextFree(this.#grants);
     if (session === undefined) return undefined;
     session.take(1, inputBytes);
     return {
@@ -110,13 +122,15 @@ export class Dispatcher implements HandOff {
     const line = this.#lines.get(routeKey(route));
     if (line === undefined) return;
     line.raise(suspect);
+    this.#open.add(line);
     this.#claims.wake();
   }
 
   /** Whether somebody here serves the route, how many slots are free, and whether older work waits. */
   describe(route: Route): { workers: number; credit: number; backlog: boolean } {
     const line = this.#lines.get(routeKey(route));
-    return { workers: line?.workers ?? 0, credit: line?.credit ?? 0, backlog: line?.mayHaveBacklog ?? false };
+    const workers = line?.sessions.length ?? 0;
+    return { workers, credit: line?.credit ?? 0, backlog: line?.mayHaveBacklog ?? false };
   }
 
   /** Asks the database for backlog as long as there is credit for it; answers when to look again. */
@@ -124,12 +138,45 @@ export class Dispatcher implements HandOff {
     const nowMs = performance.now();
     if (nowMs >= this.#pollDueMs) {
       this.#pollDueMs = nowMs + this.#options.pollMs;
-      for (const line of this.#lines.values()) line.doubt();
+      this.#doubtAll();
     }
+    await this.#look();
     // Suspects go first: a session has one at a time, and behind backlog that never ends they would starve.
     const askedSuspects = await this.#claimRound(true);
     const asked = await this.#claimRound(false);
     return asked || askedSuspects ? 0 : Math.max(1, this.#pollDueMs - performance.now());
+  }
+
+  #doubtAll(): void {
+    for (const line of this.#lines.values()) {
+      line.doubt();
+      this.#open.add(line);
+    }
+  }
+
+  /** Claims cost a statement for each route, so first it is found out which of them have backlog. */
+  async #look(): Promise<void> {
+    const lines = new Set<RouteLine>();
+    for (const candidates of this.#candidates((line) => line.mayHaveBacklog).values()) {
+      for (const line of candidates) if (line.mustLook(candidates.length > 1)) lines.add(line);
+    }
+    if (lines.size === 0) return;
+    await findBacklog(this.#store, lines);
+    for (const line of lines) this.#note(line);
+  }
+
+  /** The lines that are wanted, by the sessions with credit that serve them. */
+  #candidates(wants: (line: RouteLine, session: Session) => boolean): Map<Session, RouteLine[]> {
+    const found = new Map<Session, RouteLine[]>();
+    for (const line of this.#open) {
+      for (const session of line.sessions) {
+        if (session.credit <= 0 || !wants(line, session)) continue;
+        const lines = found.get(session);
+        if (lines === undefined) found.set(session, [line]);
+        else lines.push(line);
+      }
+    }
+    return found;
   }
 
   /**
@@ -137,7 +184,7 @@ export class Dispatcher implements HandOff {
    * find more: routes for which there was no credit left had not been asked.
    */
   async #claimRound(suspects: boolean): Promise<boolean> {
-    const asked = this.#ask(suspects);
+    const asked = suspects ? this.#askSuspects() : this.#askTasks();
     if (asked.length === 0) return false;
     for (const { session, request } of asked) session.take(request.maxTasks);
     const requests = asked.map(({ request }) => request);
@@ -155,35 +202,22 @@ export class Dispatcher implements HandOff {
     return true;
   }
 
-  /** Splits the credit of each session over its routes that may have backlog. */
-  #ask(suspects: boolean): Asked[] {
-    const asked: Asked[] = [];
-    let left = this.#options.claimTasks;
-    for (const session of this.#sessions.keys()) {
-      if (session.credit <= 0 || left <= 0 || (suspects && session.suspects > 0)) continue;
-      const lines = this.#linesOf(session).filter((line) =>
-        suspects ? line.hasSuspects : line.mayHaveBacklog,
-      );
-      let credit = suspects ? 1 : session.credit;
-      lines.forEach((line, position) => {
-        const share = Math.ceil(credit / (lines.length - position));
-        const maxTasks = Math.min(share, left);
-        if (maxTasks <= 0) return;
-        asked.push({
-          session,
-          line,
-          raised: line.raised,
-          request: { ...line.route, maxTasks, sessionId: session.sessionId },
-        });
-        credit -= maxTasks;
-        left -= maxTasks;
-      });
-    }
-    return asked;
+  #askTasks(): Ask[] {
+    const candidates = this.#candidates((line) => line.hasBacklog);
+    return this.#taskTurns.ask(candidates, this.#bounds(Infinity));
+  }
+
+  #askSuspects(): Ask[] {
+    const candidates = this.#candidates((line, session) => line.hasSuspects && session.suspects === 0);
+    return this.#suspectTurns.ask(candidates, this.#bounds(1));
+  }
+
+  #bounds(tasksEach: number): ClaimBounds {
+    return { tasks: this.#options.claimTasks, tasksEach };
   }
 
   #deal(
-    asked: readonly Asked[],
+    asked: readonly Ask[],
     claimed: readonly ClaimedTask[],
     { bytesMax, suspects }: { bytesMax: number; suspects: boolean },
   ): void {
@@ -195,9 +229,14 @@ export class Dispatcher implements HandOff {
     }
     asked.forEach(({ session, line, raised, request }, position) => {
       const tasks = byRequest.get(position + 1) ?? [];
-      session.giveBack(request.maxTasks - tasks.length);
+      const { maxTasks, priorityMin } = request;
+      session.giveBack(maxTasks - tasks.length);
       const bytes = tasks.reduce((sum, { input }) => sum + input.data.length, 0);
-      line.claimed({ more: tasks.length === request.maxTasks || bytes >= bytesMax, raised, suspects });
+      const exhausted = tasks.length < maxTasks && bytes < bytesMax;
+      const answer = { exhausted, priorityMin, priority: tasks.at(-1)?.priority };
+      if (suspects) line.claimedSuspects(raised, answer);
+      else line.claimed(raised, answer);
+      this.#note(line);
       if (tasks.length > 0) this.#deliverClaimed(session, tasks);
     });
   }
@@ -220,16 +259,11 @@ export class Dispatcher implements HandOff {
     return line;
   }
 
-  #linesOf(session: Session): readonly RouteLine[] {
-    return this.#sessions.get(session) ?? [];
+  /** Whether the line has something to claim may be different now. */
+  #note(line: RouteLine): void {
+    if (line.isOpen && line.sessions.length > 0) this.#open.add(line);
+    else this.#open.delete(line);
   }
-}
-
-interface Asked {
-  readonly session: Session;
-  readonly line: RouteLine;
-  readonly raised: number;
-  readonly request: ClaimRequest;
 }
 
 function routesOf(session: Session): Route[] {

@@ -6,6 +6,23 @@ import type { Route } from "./hand-off.js";
 export interface ClaimRequest extends Route {
   readonly maxTasks: number;
   readonly sessionId: string;
+  /** Tasks of a lower priority are left. */
+  readonly priorityMin: number;
+}
+
+/** Routes of one queue: the handlers from one name to another, both included. */
+export interface RouteRange {
+  readonly namespaceId: number;
+  readonly queue: string;
+  readonly firstHandler: string;
+  readonly lastHandler: string;
+}
+
+/** A route that has READY tasks, or suspects. */
+export interface FoundRoute extends Route {
+  readonly suspects: boolean;
+  /** The highest of these tasks. */
+  readonly priority: number;
 }
 
 /** A hand-out as the database has it. */
@@ -32,6 +49,7 @@ export interface ServedTask extends HeldTask {
 export interface ClaimedTask extends HeldTask {
   /** Position of the claim request that it answers. */
   readonly ordinal: number;
+  readonly priority: number;
   readonly input: Payload;
   readonly heartbeat: Payload | undefined;
   readonly workflow: string;
@@ -83,6 +101,8 @@ export interface Orphan extends TaskKey {
 
 /** Who works on what: claims, sessions, replicas and times. */
 export interface LeaseStore {
+  /** Which routes have READY tasks, and which have suspects. */
+  findBacklog(ranges: readonly RouteRange[]): Promise<readonly FoundRoute[]>;
   /**
    * Makes READY tasks RUNNING for the sessions that ask. The inputs that one request gets have
    * `bytesMax` bytes, or more by the last of them; when that was reached its route may have more.

@@ -6,6 +6,25 @@ export function routeKey(route: Route): string {
   return `${route.namespaceId}\0${route.queue}\0${route.handler}`;
 }
 
+/** No task has a lower one; a claim that is bounded by it takes all. */
+export const LOWEST_PRIORITY = -32_768;
+
+/** What a look at the database found of a route. */
+export interface FoundBacklog {
+  /** The highest of its READY tasks; undefined when there is none. */
+  readonly priority: number | undefined;
+  readonly suspects: boolean;
+}
+
+/** What one request of a claim came to. */
+export interface ClaimAnswer {
+  /** Whether it shows that no READY task of `priorityMin` or more is left. */
+  readonly exhausted: boolean;
+  readonly priorityMin: number;
+  /** Of the last task that it gave. */
+  readonly priority: number | undefined;
+}
+
 /** What a replica knows of one route: who serves it here, and whether work waits in the database. */
 export class RouteLine {
   readonly route: Route;
@@ -13,13 +32,17 @@ export class RouteLine {
   #next = 0;
   /** READY tasks are known to wait. New work then joins them instead of overtaking them. */
   #backlog = false;
-  /** READY tasks may wait, written by another replica or before this one came. */
+  /** READY tasks or suspects may wait, written by another replica or before this one came. */
   #doubt = true;
-  #suspects = true;
-  /** Grows with each `raise`, so that a claim that ran at the same time does not hide new work. */
+  #suspects = false;
+  /** None of the READY tasks that are known has a higher one. */
+  priority = LOWEST_PRIORITY;
+  /** READY tasks came whose priority is not known. */
+  #unsure = false;
+  /** Grows with whatever is told, so that an answer that was on its way does not hide it. */
   raised = 0;
-  /** Nobody had credit when last asked; spares a search for each task of a large fan-out. */
-  #exhausted = false;
+  /** The count of grants at which nobody had credit; spares a search for each task of a large fan-out. */
+  #searchedAt = -1;
 
   constructor(route: Route) {
     this.route = route;
@@ -27,9 +50,8 @@ export class RouteLine {
 
   join(session: Session): void {
     if (!this.#sessions.includes(session)) this.#sessions.push(session);
-    this.#doubt = true;
-    this.#suspects = true;
-    this.#exhausted = false;
+    this.#searchedAt = -1;
+    this.doubt();
   }
 
   leave(session: Session): void {
@@ -37,16 +59,16 @@ export class RouteLine {
     if (position >= 0) this.#sessions.splice(position, 1);
   }
 
-  get isEmpty(): boolean {
-    return this.#sessions.length === 0;
-  }
-
-  get workers(): number {
-    return this.#sessions.length;
+  get sessions(): readonly Session[] {
+    return this.#sessions;
   }
 
   get credit(): number {
     return this.#sessions.reduce((sum, session) => sum + session.credit, 0);
+  }
+
+  get hasBacklog(): boolean {
+    return this.#backlog;
   }
 
   get mayHaveBacklog(): boolean {
@@ -57,40 +79,63 @@ export class RouteLine {
     return this.#suspects;
   }
 
-  /** The next session in turn that takes a task, unless older work of the route must go first. */
-  nextFree(): Session | undefined {
-    if (this.#backlog || this.#exhausted) return undefined;
+  /** Whether a session with credit has something to do here. */
+  get isOpen(): boolean {
+    return this.#backlog || this.#doubt || this.#suspects;
+  }
+
+  /** Priorities matter only to a session for which another of its routes may have backlog, too. */
+  mustLook(competes: boolean): boolean {
+    return this.#doubt || (this.#unsure && competes);
+  }
+
+  /**
+   * The next session in turn that takes a task, unless older work of the route must go first.
+   * `grants` counts how often credit came to any session.
+   */
+  nextFree(grants: number): Session | undefined {
+    if (this.#backlog || this.#searchedAt === grants) return undefined;
     for (let tried = 0; tried < this.#sessions.length; tried++) {
       const session = this.#sessions[this.#next++ % this.#sessions.length];
       if (session !== undefined && session.credit > 0) return session;
     }
-    this.#exhausted = true;
+    this.#searchedAt = grants;
     return undefined;
-  }
-
-  creditReturned(): void {
-    this.#exhausted = false;
   }
 
   raise(suspect: boolean): void {
     this.raised++;
     if (suspect) this.#suspects = true;
-    else this.#backlog = true;
+    else this.#backlog = this.#unsure = true;
   }
 
   doubt(): void {
+    this.raised++;
     this.#doubt = true;
-    this.#suspects = true;
   }
 
-  /** Takes in what a claim gave. `more`: it gave all that was asked for, so that there may be more. */
-  claimed({ more, raised, suspects }: { more: boolean; raised: number; suspects: boolean }): void {
-    if (more) {
-      if (!suspects) this.#backlog = true;
-      return;
+  looked(raised: number, { priority, suspects }: FoundBacklog): void {
+    if (priority !== undefined) {
+      this.#backlog = true;
+      this.priority = priority;
     }
+    if (suspects) this.#suspects = true;
     if (raised !== this.raised) return;
-    if (suspects) this.#suspects = false;
-    else this.#backlog = this.#doubt = false;
+    this.#doubt = this.#unsure = false;
+    this.#backlog = priority !== undefined;
+    this.#suspects = suspects;
+  }
+
+  claimed(raised: number, { exhausted, priorityMin, priority }: ClaimAnswer): void {
+    if (priority !== undefined) this.priority = priority;
+    if (!exhausted) return;
+    // Also when something was raised meanwhile: otherwise a route that is raised all the time would
+    // be asked in vain for ever, before one whose priority is known.
+    this.priority = Math.max(LOWEST_PRIORITY, priorityMin - 1);
+    if (priorityMin === LOWEST_PRIORITY && raised === this.raised) this.#backlog = this.#unsure = false;
+  }
+
+  claimedSuspects(raised: number, { exhausted }: ClaimAnswer): void {
+    if (exhausted && raised === this.raised) this.#suspects = false;
   }
 }

@@ -28,6 +28,7 @@ export interface HeldColumns extends TaskColumns {
 /** A claimed task, as statements answer it. */
 export interface ClaimColumns extends HeldColumns {
   ordinal: number;
+  priority: number;
   input: Buffer | null;
   input_encoding: string | null;
   heartbeat: Buffer | null;
@@ -87,6 +88,7 @@ export function claimedOf(row: ClaimColumns): ClaimedTask {
   return {
     ...heldOf(row),
     ordinal: row.ordinal,
+    priority: row.priority,
     input,
     heartbeat: payloadOf(row.heartbeat, row.heartbeat_encoding),
     workflow: row.workflow,

@@ -2,9 +2,11 @@ import type {
   AdoptedSession,
   ClaimedTask,
   ClaimRequest,
+  FoundRoute,
   LeaseStore,
   ListedSession,
   Orphan,
+  RouteRange,
   ServedTask,
   SessionKey,
   SessionRow,
@@ -28,6 +30,7 @@ import { toHeadraceError } from "./sql-errors.js";
 import { statement } from "./statements.js";
 
 const SQL = {
+  findBacklog: statement("find_backlog"),
   claimTasks: statement("claim_tasks"),
   claimSuspects: statement("claim_suspects"),
   openSession: statement("open_session"),
@@ -58,6 +61,18 @@ export class PostgresLeaseStore implements LeaseStore {
   constructor(claims: PipelineConnection, pool: DatabasePool) {
     this.#claims = claims;
     this.#pool = pool;
+  }
+
+  async findBacklog(ranges: readonly RouteRange[]): Promise<readonly FoundRoute[]> {
+    const values = [
+      column(ranges, (range) => range.namespaceId),
+      column(ranges, (range) => range.queue),
+      column(ranges, (range) => range.firstHandler),
+      column(ranges, (range) => range.lastHandler),
+    ];
+    type Row = { namespace_id: number; queue: string; handler: string; suspects: boolean; priority: number };
+    const rows = await this.#onClaims<Row>(SQL.findBacklog, values);
+    return rows.map(({ namespace_id: namespaceId, ...found }) => ({ namespaceId, ...found }));
   }
 
   claimTasks(requests: readonly ClaimRequest[], bytesMax: number): Promise<readonly ClaimedTask[]> {
@@ -228,10 +243,14 @@ export class PostgresLeaseStore implements LeaseStore {
       column(requests, (request) => request.maxTasks),
       column(requests, (request) => request.sessionId),
       bytesMax,
+      column(requests, (request) => request.priorityMin),
     ];
+    return (await this.#onClaims<ClaimColumns>(sql, values)).map(claimedOf);
+  }
+
+  async #onClaims<Row extends object>(sql: NamedStatement, values: readonly unknown[]): Promise<Row[]> {
     try {
-      const { rows } = await this.#claims.run((query) => query<ClaimColumns>(sql, values));
-      return rows.map(claimedOf);
+      return (await this.#claims.run((query) => query<Row>(sql, values))).rows;
     } catch (error) {
       throw toHeadraceError(error);
     }

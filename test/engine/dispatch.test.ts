@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { jsonPayload, parseJson } from "../../server/core/payload.js";
 import type { Assignment } from "../../server/engine/api.js";
+import type { LeaseStore } from "../../server/engine/lease-store.js";
 import { success, type ScriptedWorker } from "../support/scripted-worker.js";
 import { brokenInvariants, rowsOf, useEngine, useReplicas, type TestEngine } from "../support/test-engine.js";
 import { until } from "../support/until.js";
@@ -123,6 +125,87 @@ test("a worker with one slot serves all its handlers, whichever has backlog", as
   await replica.start({ workflow: "only-c" });
   const worker = await replica.worker({ handlers: ["a", "b", "c"], queues: ["other", "default"], credit: 1 });
   t.is((await worker.next(900)).handler, "c");
+});
+
+test("a worker with one slot takes turns between its routes, however much waits on one", async (t) => {
+  const replica = await useEngine(t);
+  for (const handler of ["b", "c"]) await replica.put([{ id: handler }], { name: handler });
+  await Promise.all(Array.from({ length: 40 }, () => replica.start()));
+  for (const workflow of ["b", "b", "c", "c"]) await replica.start({ workflow });
+  const worker = await replica.worker({ handlers: ["a", "b", "c"], credit: 1 });
+  worker.run(() => success());
+  await until("all was handed out", () => worker.assignments.length === 44);
+  const order = worker.assignments.slice(0, 6).map(({ handler }) => handler);
+  t.deepEqual(order.toSorted(), ["a", "a", "b", "b", "c", "c"]);
+});
+
+test("priority counts between the routes of a worker, also for work that comes later", async (t) => {
+  const replica = await useEngine(t);
+  for (const handler of ["b", "c"]) await replica.put([{ id: handler }], { name: handler });
+  await Promise.all(Array.from({ length: 30 }, () => replica.start()));
+  await replica.start({ workflow: "b", priority: 100 });
+  await replica.start({ workflow: "b", priority: 1 });
+  await replica.start({ workflow: "c", priority: 50 });
+  const worker = await replica.worker({ handlers: ["a", "b", "c"], credit: 1 });
+  const order: string[] = [];
+  for (let n = 0; n < 4; n++) {
+    const assignment = await worker.next();
+    order.push(assignment.handler);
+    if (n === 3) {
+      await replica.start({ workflow: "c", priority: 7 });
+      await replica.start({ priority: 7 });
+    }
+    await worker.succeed(assignment);
+    worker.grant(1);
+  }
+  t.deepEqual(order, ["b", "c", "b", "a"]);
+  const next = [await worker.next(), (worker.grant(1), await worker.next())];
+  t.deepEqual(next.map(({ handler }) => handler).toSorted(), ["a", "c"]);
+  worker.run(() => success());
+  await until("all was handed out", () => worker.assignments.length === 35);
+});
+
+test("credit for several tasks goes to the highest priority first, whichever route it is on", async (t) => {
+  const replica = await useEngine(t);
+  await replica.put([{ id: "b" }], { name: "b" });
+  for (const priority of [9, 7, 5, 3]) {
+    await replica.start({ priority });
+    await replica.start({ workflow: "b", priority: priority - 1 });
+  }
+  const worker = await replica.worker({ handlers: ["a", "b"], credit: 5, slots: 8 });
+  const first = await worker.take(5, 900);
+  t.deepEqual(first.map(({ handler }) => handler).toSorted(), ["a", "a", "a", "b", "b"]);
+  worker.grant(3);
+  await worker.take(3, 900);
+});
+
+test("a suspect is handed out, whatever the priority of the tasks around it", async (t) => {
+  const replica = await useEngine(t);
+  await replica.put([{ id: "b" }], { name: "b" });
+  const { executionId } = await replica.start({ workflow: "b", priority: -5 });
+  await rowsOf(replica.database, "update tasks set crashes = 1");
+  await replica.start({ workflow: "b", priority: 100 });
+  await replica.start();
+  const worker = await replica.worker({ handlers: ["a", "b"], credit: 1 });
+  t.like(await worker.next(), { crashes: 1, attempt: { executionId } });
+});
+
+test("what an idle worker costs does not grow with its handlers", async (t) => {
+  const asked: string[] = [];
+  const wrapLeases = (store: LeaseStore): LeaseStore =>
+    new Proxy(store, {
+      get: (target, name: keyof LeaseStore) => {
+        if (/claim|find/i.test(name)) asked.push(name);
+        return target[name].bind(target) as unknown;
+      },
+    });
+  const replica = await useEngine(t, [{ id: "a" }], { wrapLeases });
+  const handlers = Array.from({ length: 200 }, (_, n) => `h${n}`);
+  const queues = ["default", "other"];
+  await replica.worker({ handlers, queues, credit: 1 });
+  // Time is what is measured: the dispatcher looks once a second.
+  await sleep(2_500);
+  t.true(asked.length >= 3 && asked.length <= 10, `${asked.length} statements`);
 });
 
 test("two replicas never hand out the same task, and the work of one reaches the workers of the other", async (t) => {

@@ -36,6 +36,8 @@ const IDS = times((n) => idOf(n + 1));
 const TIDS = times((n) => `"(${n},1)"`);
 const NULLS = times(() => "null");
 const ROUTES = [NAMESPACES, times(() => "q"), times(() => "h"), times(() => "10"), IDS] as const;
+const PRIORITIES = times(() => "-32768");
+const HANDLERS = [NAMESPACES, times(() => "q"), times(() => '""'), times(() => "~")] as const;
 const ONE = ["1", `'${idOf(5)}'`] as const;
 const NOW = "clock_timestamp()";
 
@@ -108,8 +110,23 @@ const LANE_STATEMENTS: readonly Hot[] = [
     ],
   ),
   named(true, "insert_attempts", { tasks: ["tid"] }, TIDS, NULLS, NULLS, NULLS),
-  named(true, "claim_tasks", { ...CLAIMED, tasks: ["tasks_ready", "tid"] }, ...ROUTES, "16000000"),
-  named(true, "claim_suspects", { ...CLAIMED, tasks: ["tasks_suspect", "tid"] }, ...ROUTES, "16000000"),
+  named(
+    true,
+    "claim_tasks",
+    { ...CLAIMED, tasks: ["tasks_ready", "tid"] },
+    ...ROUTES,
+    "16000000",
+    PRIORITIES,
+  ),
+  named(
+    true,
+    "claim_suspects",
+    { ...CLAIMED, tasks: ["tasks_suspect", "tid"] },
+    ...ROUTES,
+    "16000000",
+    PRIORITIES,
+  ),
+  named(true, "find_backlog", { tasks: ["tasks_ready", "tasks_suspect"] }, ...HANDLERS),
 ];
 
 const POOL_STATEMENTS: readonly Hot[] = [

@@ -4,6 +4,7 @@ import type { ExecutionListQuery } from "../../server/engine/execution-store.js"
 import type { ExecutionInsert, TaskInsert } from "../../server/engine/commit-store.js";
 import { uuidv7 } from "../../server/engine/ids.js";
 import type { ClaimRequest } from "../../server/engine/lease-store.js";
+import { LOWEST_PRIORITY } from "../../server/engine/route-line.js";
 import { openStores, type Stores } from "../../server/store/open-stores.js";
 import {
   commit,
@@ -36,7 +37,15 @@ async function store({ commits }: Stores, tasks: Array<Partial<TaskInsert>>): Pr
 }
 
 function claim(more: Partial<ClaimRequest> = {}): ClaimRequest {
-  return { namespaceId: 1, queue: "q", handler: "h", maxTasks: 10, sessionId: uuidv7(), ...more };
+  return {
+    namespaceId: 1,
+    queue: "q",
+    handler: "h",
+    maxTasks: 10,
+    sessionId: uuidv7(),
+    priorityMin: LOWEST_PRIORITY,
+    ...more,
+  };
 }
 
 const LIST: Omit<ExecutionListQuery, "afterExecutionId" | "limit"> = {
@@ -204,6 +213,39 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
     const suspects = await stores.leases.claimSuspects([claim()], BYTES);
     t.like(suspects, [{ taskId: "suspect", crashes: 2, lease: 1 }]);
     t.is(suspects.length, 1);
+  },
+
+  "what waits is found by route, with its highest priority, and a claim leaves what is below its own": async (
+    t,
+    { stores, database },
+  ) => {
+    await store(stores, [
+      { taskId: "low", readyAtMs: T0, priority: -7 },
+      { taskId: "high", readyAtMs: T0 + 1, priority: 7 },
+      { taskId: "k", handler: "k", priority: 1 },
+      { taskId: "suspect", handler: "k" },
+      { taskId: "s", handler: "s", priority: 2 },
+      { taskId: "other queue", queue: "p" },
+      { taskId: "other namespace", namespaceId: 2, handler: "h2" },
+      { taskId: "done", handler: "l", status: "COMPLETED", finishedAtMs: T0 },
+    ]);
+    await rowsOf(database, "update tasks set crashes = 1 where task_id in ('suspect', 's')");
+    const route = { namespaceId: 1, queue: "q" };
+    const found = async (...handlers: ReadonlyArray<readonly [string, string]>): Promise<unknown[]> => {
+      const ranges = handlers.map(([firstHandler, lastHandler]) => ({ ...route, firstHandler, lastHandler }));
+      return (await stores.leases.findBacklog(ranges)).map((each) => Object.values(each).join(" ")).sort();
+    };
+    const [h, k] = ["1 q h 7 false", "1 q k 1 false"];
+    const suspects = ["1 q k 0 true", "1 q s 2 true"];
+    t.deepEqual(await found(["", "~"]), [h, suspects[0], k, suspects[1]]);
+    t.deepEqual(await found(["h", "h"], ["l", "l"], ["s", "s"]), [h, suspects[1]]);
+    t.deepEqual(await found(["i", "r"]), [suspects[0], k]);
+    t.deepEqual(await found(["a", "g"]), []);
+    t.deepEqual(await stores.leases.claimTasks([claim({ priorityMin: 8 })], BYTES), []);
+    t.like(await stores.leases.claimTasks([claim({ priorityMin: 7 })], BYTES), [
+      { taskId: "high", priority: 7 },
+    ]);
+    t.deepEqual(await found(["h", "h"]), ["1 q h -7 false"]);
   },
 
   "a session opens, moves, drains and closes, for its replica only": async (t, { stores, database }) => {

@@ -4,6 +4,7 @@ import { jsonPayload } from "../../server/core/payload.js";
 import { newWrites } from "../../server/engine/build-writes.js";
 import { CommitError, type ExecutionRow, type LockedRows } from "../../server/engine/commit-store.js";
 import { uuidv7 } from "../../server/engine/ids.js";
+import { LOWEST_PRIORITY } from "../../server/engine/route-line.js";
 import { openStores, type Stores } from "../../server/store/open-stores.js";
 import type { TestDatabase } from "../support/database.js";
 import { useProxy } from "../support/database-proxy.js";
@@ -387,7 +388,8 @@ const commits: Record<string, Check> = {
     const execution = executionRow();
     const task = taskRow(execution.executionId);
     await commit(stores.commits, {}, () => ({ executionInserts: [execution], taskInserts: [task] }));
-    const claim = { namespaceId: 1, queue: "q", handler: "h", maxTasks: 5, sessionId: uuidv7() };
+    const route = { namespaceId: 1, queue: "q", handler: "h" };
+    const claim = { ...route, maxTasks: 5, sessionId: uuidv7(), priorityMin: LOWEST_PRIORITY };
     const order: string[] = [];
     let second: Promise<void> = Promise.resolve();
     await commit(stores.commits, { executions: [execution], tasks: [task] }, async () => {
