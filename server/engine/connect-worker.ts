@@ -52,10 +52,10 @@ async function resume(
   const letGo = await sessions.keepOpen(sessionId);
   try {
     const row = sessionRow(context, namespaceId, sessionId, hello);
-    if (!(await context.store.resumeSession(row))) return undefined;
+    if (!(await context.outages.watch(context.store.resumeSession(row)))) return undefined;
     const before = sessions.get(sessionId);
     if (before !== undefined) sessions.replace(before);
-    const tasks = await context.store.readHeldTasks([sessionId]);
+    const tasks = await context.outages.watch(context.store.readHeldTasks([sessionId]));
     const session = new Session(factsOf(context, row), sink, sessions);
     const stale = takeOver(context, sessions, { session, before, ...compareHeld(held, tasks) });
     session.grant(hello.credit);

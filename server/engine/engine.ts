@@ -14,6 +14,7 @@ import { LeaseAudit } from "./lease-audit.js";
 import type { LeaseStore } from "./lease-store.js";
 import type { Log } from "./log.js";
 import { Notifier, type NotifyPort } from "./notifier.js";
+import { Outages } from "./outages.js";
 import { PlanCache } from "./plan-cache.js";
 import { RemoteCancels } from "./remote-cancels.js";
 import { Replica } from "./replica.js";
@@ -122,6 +123,7 @@ function assembleCore(options: EngineOptions) {
     committer,
     dispatcher,
     clock,
+    outages: new Outages(),
     settings,
     log,
   };
@@ -166,7 +168,7 @@ function assemble(options: EngineOptions): Parts {
     workers: new Workers(context, sessions, plans, limits),
     loops: [
       dispatcher,
-      new SessionKeeper(context, sessions),
+      new SessionKeeper(context, sessions, () => replica.confirm()),
       new LeaseAudit(context, sessions),
       timers,
       watch,

@@ -32,20 +32,24 @@ export class Replica {
   /** When the database last renewed this replica, and since when without a gap; both in its time. */
   #lastRenewalMs = -Infinity;
   #steadySinceMs = Infinity;
+  #renewing: Promise<void> | undefined;
 
   constructor(facts: ReplicaFacts, context: SessionContext, sessions: Sessions, clock: DatabaseClock) {
     this.#facts = facts;
     this.#context = context;
     this.#sessions = sessions;
     this.#clock = clock;
-    this.#renewal = new Loop("replica-renewal", context.log, () => this.#renew());
+    this.#renewal = new Loop("replica-renewal", context.log, async () => {
+      await this.confirm();
+      return facts.leaseMs / 3;
+    });
     this.#sweep = new Loop("replica-sweep", context.log, () => this.#sweepDead());
   }
 
   async start(address: string): Promise<void> {
     this.#address = address;
     await this.#register();
-    await this.#renew();
+    await this.confirm();
     this.#renewal.start();
     this.#sweep.start();
   }
@@ -70,9 +74,16 @@ export class Replica {
     return performance.now() - this.#renewedAtMs < ms;
   }
 
-  async #renew(): Promise<number> {
+  /** Resolves when the database has renewed this replica just now; rejects when it does not answer. */
+  confirm(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
+    return this.#renewing;
+  }
+
+  async #renew(): Promise<void> {
+    const { store, outages } = this.#context;
     const askedAtMs = performance.now();
-    const answer = await this.#context.store.renewReplica(this.#facts.replicaId);
+    const answer = await outages.watch(store.renewReplica(this.#facts.replicaId));
     if (answer === undefined) await this.#comeBack();
     else {
       this.#renewedAtMs = performance.now();
@@ -80,7 +91,6 @@ export class Replica {
       this.#noteRenewal(answer.nowMs);
       this.count = answer.replicas;
     }
-    return this.#facts.leaseMs / 3;
   }
 
   /**

@@ -13,11 +13,14 @@ const TICK_MS = 100;
 export class SessionKeeper {
   readonly #context: SessionContext;
   readonly #sessions: Sessions;
+  readonly #confirm: () => Promise<void>;
   readonly #loop: Loop;
 
-  constructor(context: SessionContext, sessions: Sessions) {
+  /** `confirm` rejects when the database does not answer. */
+  constructor(context: SessionContext, sessions: Sessions, confirm: () => Promise<void>) {
     this.#context = context;
     this.#sessions = sessions;
+    this.#confirm = confirm;
     this.#loop = new Loop("session-keeper", context.log, () => this.#tick());
   }
 
@@ -34,10 +37,23 @@ export class SessionKeeper {
     for (const session of [...this.#sessions.all]) {
       this.#checkAttempts(session, nowMs);
       this.#checkStream(session, nowMs);
-      if (session.graceDueMs !== undefined && session.graceDueMs <= nowMs)
-        await this.#sessions.expire(session);
     }
+    await this.#expireDue();
     return TICK_MS;
+  }
+
+  async #expireDue(): Promise<void> {
+    const due = [...this.#sessions.all].filter((session) => this.#isGraceOver(session));
+    if (due.length === 0) return;
+    // Workers cannot resume while the database is away, which is noticed here at the latest.
+    await this.#confirm();
+    for (const session of due) if (this.#isGraceOver(session)) await this.#sessions.expire(session);
+  }
+
+  /** A worker has as long after an outage as if it had fallen silent with it. */
+  #isGraceOver({ graceDueMs, facts }: Session): boolean {
+    if (graceDueMs === undefined) return false;
+    return Math.max(graceDueMs, this.#context.outages.lastMs + facts.silenceMs) <= this.#sessions.nowMs();
   }
 
   /** Attempts end by times that are stored, which are the database's; beats pass by this process alone. */

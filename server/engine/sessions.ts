@@ -8,6 +8,7 @@ import type { Dispatcher } from "./dispatcher.js";
 import { heldKey, UNSENT_FRAME, type HeldAttempt } from "./held-attempt.js";
 import type { LeaseStore, SessionKey } from "./lease-store.js";
 import type { Log } from "./log.js";
+import type { Outages } from "./outages.js";
 import { Session, type SessionOwner } from "./session.js";
 import type { WorkerSettings } from "./worker-settings.js";
 
@@ -18,6 +19,7 @@ export interface SessionContext {
   readonly committer: Committer;
   readonly dispatcher: Dispatcher;
   readonly clock: Clock;
+  readonly outages: Outages;
   readonly settings: WorkerSettings;
   readonly log: Log;
 }
@@ -244,9 +246,9 @@ export class Sessions implements SessionOwner {
   }
 
   async #expire(session: Session): Promise<void> {
-    const { store, replicaId, log } = this.#context;
+    const { store, replicaId, outages, log } = this.#context;
     const { namespaceId, workerName } = session.facts;
-    const mine = await store.closeSession(namespaceId, session.sessionId, replicaId);
+    const mine = await outages.watch(store.closeSession(namespaceId, session.sessionId, replicaId));
     this.remove(session);
     if (!mine) return;
     const held = [...session.held.values()];
