@@ -1,6 +1,6 @@
 import { traceparentOf } from "../core/trace-context.js";
 import type { Assignment } from "./api.js";
-import { ClaimTurns, type Ask, type ClaimBounds } from "./claim-turns.js";
+import { ClaimTurns, type Ask } from "./claim-turns.js";
 import type { Clock } from "./clock.js";
 import { findBacklog } from "./find-backlog.js";
 import type { HandOff, Reservation, Route } from "./hand-off.js";
@@ -46,6 +46,7 @@ export class Dispatcher implements HandOff {
   /** Suspects are few, and how urgent they are is not known. */
   readonly #suspectTurns = new ClaimTurns(() => LOWEST_PRIORITY);
   #pollDueMs = 0;
+  #givesBack = false;
   /** How often credit came to any session. */
   #grants = 0;
 
@@ -90,9 +91,10 @@ export class Dispatcher implements HandOff {
     this.#sessions.delete(session);
   }
 
-  /** Credit was granted to a session: backlog of its routes can move. */
+  /** Credit came to a session: backlog of its routes can move. */
   granted(session: Session): void {
     this.#grants++;
+    if (this.#givesBack) return;
     if (this.#open.size > 0 && this.#sessions.has(session)) this.#claims.wake();
   }
 
@@ -129,8 +131,8 @@ export class Dispatcher implements HandOff {
   /** Whether somebody here serves the route, how many slots are free, and whether older work waits. */
   describe(route: Route): { workers: number; credit: number; backlog: boolean } {
     const line = this.#lines.get(routeKey(route));
-    const workers = line?.sessions.length ?? 0;
-    return { workers, credit: line?.credit ?? 0, backlog: line?.mayHaveBacklog ?? false };
+    if (line === undefined) return { workers: 0, credit: 0, backlog: false };
+    return { workers: line.sessions.length, credit: line.credit, backlog: line.mayHaveBacklog };
   }
 
   /** Asks the database for backlog as long as there is credit for it; answers when to look again. */
@@ -184,7 +186,7 @@ export class Dispatcher implements HandOff {
    * find more: routes for which there was no credit left had not been asked.
    */
   async #claimRound(suspects: boolean): Promise<boolean> {
-    const asked = suspects ? this.#askSuspects() : this.#askTasks();
+    const asked = this.#ask(suspects);
     if (asked.length === 0) return false;
     for (const { session, request } of asked) session.take(request.maxTasks);
     const requests = asked.map(({ request }) => request);
@@ -195,25 +197,23 @@ export class Dispatcher implements HandOff {
         ? this.#store.claimSuspects(requests, bytesMax)
         : this.#store.claimTasks(requests, bytesMax));
     } catch (error) {
-      for (const { session, request } of asked) session.giveBack(request.maxTasks);
+      for (const { session, request } of asked) this.#giveBack(session, request.maxTasks);
       throw error;
     }
     this.#deal(asked, claimed, { bytesMax, suspects });
     return true;
   }
 
-  #askTasks(): Ask[] {
-    const candidates = this.#candidates((line) => line.hasBacklog);
-    return this.#taskTurns.ask(candidates, this.#bounds(Infinity));
-  }
-
-  #askSuspects(): Ask[] {
-    const candidates = this.#candidates((line, session) => line.hasSuspects && session.suspects === 0);
-    return this.#suspectTurns.ask(candidates, this.#bounds(1));
-  }
-
-  #bounds(tasksEach: number): ClaimBounds {
-    return { tasks: this.#options.claimTasks, tasksEach };
+  #ask(suspects: boolean): Ask[] {
+    const tasks = this.#options.claimTasks;
+    if (!suspects) {
+      return this.#taskTurns.ask(
+        this.#candidates((line) => line.hasBacklog),
+        { tasks, tasksEach: tasks },
+      );
+    }
+    const free = this.#candidates((line, session) => line.hasSuspects && session.suspects === 0);
+    return this.#suspectTurns.ask(free, { tasks, tasksEach: 1 });
   }
 
   #deal(
@@ -230,7 +230,7 @@ export class Dispatcher implements HandOff {
     asked.forEach(({ session, line, raised, request }, position) => {
       const tasks = byRequest.get(position + 1) ?? [];
       const { maxTasks, priorityMin } = request;
-      session.giveBack(maxTasks - tasks.length);
+      this.#giveBack(session, maxTasks - tasks.length);
       const bytes = tasks.reduce((sum, { input }) => sum + input.data.length, 0);
       const exhausted = tasks.length < maxTasks && bytes < bytesMax;
       const answer = { exhausted, priorityMin, priority: tasks.at(-1)?.priority };
@@ -239,6 +239,13 @@ export class Dispatcher implements HandOff {
       this.#note(line);
       if (tasks.length > 0) this.#deliverClaimed(session, tasks);
     });
+  }
+
+  /** What a claim did not use wakes nobody: another round follows it, or a pause when it failed. */
+  #giveBack(session: Session, count: number): void {
+    this.#givesBack = true;
+    session.giveBack(count);
+    this.#givesBack = false;
   }
 
   #deliverClaimed(session: Session, tasks: readonly ClaimedTask[]): void {

@@ -47,9 +47,10 @@ export class Session implements WorkerSession {
   readonly held = new Map<string, HeldAttempt>();
   readonly #owner: SessionOwner;
   #sink: SessionSink | undefined;
-  #credit = 0;
-  /** Whether a poll is waiting for tasks. */
-  #asks = false;
+  /** How many tasks the worker takes, with those that are set aside. */
+  #wanted = 0;
+  /** Of these, the tasks that are being handed out. Those of an earlier poll count against the next. */
+  #setAside = 0;
   #receivedFrame = 0;
   /** Frames with assignments that are not acknowledged, oldest first. */
   #unacknowledged: Array<{ frame: number; sentAtMs: number; bytes: number }> = [];
@@ -77,7 +78,7 @@ export class Session implements WorkerSession {
   /** How many more tasks may be handed out now. None while too many bytes have not arrived. */
   get credit(): number {
     if (this.#sink === undefined || this.draining || this.#openBytes >= OPEN_BYTES) return 0;
-    return this.#credit;
+    return Math.max(0, this.#wanted - this.#setAside);
   }
 
   get connected(): boolean {
@@ -86,7 +87,7 @@ export class Session implements WorkerSession {
 
   grant(credit: number): void {
     if (credit <= 0) return;
-    const next = this.#credit + credit;
+    const next = this.#wanted - this.#setAside + credit;
     if (next > this.facts.creditMax) {
       const limit = this.facts.creditMax;
       this.close(
@@ -98,38 +99,39 @@ export class Session implements WorkerSession {
       );
       return;
     }
-    this.#credit = next;
+    this.#wanted += credit;
     this.#owner.granted(this);
   }
 
   /** Sets the credit of a poll, which asks anew each time. */
   setCredit(credit: number): void {
-    this.#credit = credit;
-    this.#asks = credit > 0;
-    if (credit > 0) this.#owner.granted(this);
+    this.#wanted = Math.max(0, credit);
+    if (this.credit > 0) this.#owner.granted(this);
   }
 
   /** Sets credit aside for tasks that are being handed out, with the bytes of their inputs where known. */
   take(count: number, bytes = 0): void {
-    this.#credit -= count;
+    this.#setAside += count;
     this.#openBytes += bytes;
   }
 
   /** Gives credit back that was set aside and not used. */
   giveBack(count: number, bytes = 0): void {
+    const before = this.credit;
+    this.#setAside -= count;
     this.#openBytes -= bytes;
-    // Of a poll that is over nothing is left to give back.
-    if (this.facts.polls && !this.#asks) return;
-    this.#credit += count;
+    if (before === 0 && this.credit > 0) this.#owner.granted(this);
   }
 
   /**
    * Holds the attempts and sends them, if the stream is there; otherwise they stay undelivered.
-   * `setAside` are the bytes that `take` was told of.
+   * All were set aside by `take`, which was told of so many bytes.
    */
-  deliver(attempts: readonly HeldAttempt[], assignments: readonly Assignment[], setAside = 0): void {
+  deliver(attempts: readonly HeldAttempt[], assignments: readonly Assignment[], bytesSetAside = 0): void {
     for (const attempt of attempts) this.hold(attempt);
-    this.#openBytes -= setAside;
+    this.#setAside -= attempts.length;
+    this.#wanted = Math.max(0, this.#wanted - attempts.length);
+    this.#openBytes -= bytesSetAside;
     if (this.#sink === undefined) return;
     const bytes = assignments.reduce((sum, { input }) => sum + input.data.length, 0);
     this.#openBytes += bytes;
@@ -238,7 +240,7 @@ export class Session implements WorkerSession {
 
   #detach(graceDueMs: number | undefined): void {
     this.#sink = undefined;
-    this.#credit = 0;
+    this.#wanted = 0;
     for (const { bytes } of this.#unacknowledged) this.#openBytes -= bytes;
     this.#unacknowledged = [];
     this.graceDueMs = graceDueMs;

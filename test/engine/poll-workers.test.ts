@@ -3,6 +3,7 @@ import test from "ava";
 import { HeadraceError } from "../../server/core/errors.js";
 import { jsonPayload, parseJson } from "../../server/core/payload.js";
 import type { AttemptRef, PollRequest, ReportAck } from "../../server/engine/api.js";
+import type { LeaseStore } from "../../server/engine/lease-store.js";
 import { success } from "../support/scripted-worker.js";
 import {
   brokenInvariants,
@@ -44,6 +45,31 @@ class PollingWorker {
     const beats = [{ attempt, progress: undefined, details: undefined }];
     await engine.workers.report({ namespace: "default", sessionId: this.sessionId, reports: [], beats });
   }
+}
+
+/** Holds the calls of a function until it is opened. */
+function gate<Call extends (...args: never[]) => Promise<unknown>>(): {
+  guard: (call: Call) => Call;
+  reached: Promise<void>;
+  passed: Promise<void>;
+  open: () => void;
+} {
+  const [reached, opened, passed] = [new Latch(), new Latch(), new Latch()];
+  const guard = (call: Call): Call =>
+    (async (...args: never[]) => {
+      reached.open();
+      await opened.promise;
+      const answer = await call(...args);
+      // What awaits the answer goes first.
+      setImmediate(() => passed.open());
+      return answer;
+    }) as Call;
+  return { guard, reached: reached.promise, passed: passed.promise, open: () => opened.open() };
+}
+
+class Latch {
+  open: () => void = () => undefined;
+  readonly promise = new Promise<void>((resolve) => (this.open = resolve));
 }
 
 const POLL: PollRequest = {
@@ -89,6 +115,38 @@ test("a poll gets at most what it asks for, and between polls the worker is give
   const second = await worker.poll(replica, { maxTasks: 10, waitMs: 2_000 });
   t.is(second.assignments.length, 3);
   t.is((await worker.poll(replica, { maxTasks: 0 })).assignments.length, 0);
+});
+
+test("what is on its way for an earlier poll counts against the next one", async (t) => {
+  const claims = gate<LeaseStore["claimTasks"]>();
+  const tasks = ["a1", "a2"].map((id) => ({ id, handler: "a" }));
+  const replica = await useEngine(t, tasks, {
+    wrapLeases: (store) =>
+      new Proxy(store, {
+        get: (target, name: keyof LeaseStore) => {
+          const method = target[name].bind(target) as unknown;
+          return name === "claimTasks" ? claims.guard(target.claimTasks.bind(target)) : method;
+        },
+      }),
+  });
+  const { executionId } = await replica.start();
+  const worker = new PollingWorker();
+  await worker.poll(replica);
+  const caller = new AbortController();
+  const givenUp = worker.poll(replica, { waitMs: 5_000 }, caller.signal);
+  await claims.reached;
+  caller.abort();
+  t.deepEqual((await givenUp).assignments, []);
+  await replica.engine.executions.cancel("default", executionId, { reason: "r", graceMs: 0 });
+  const waiting = worker.poll(replica, { waitMs: 5_000 });
+  claims.open();
+  await claims.passed;
+  await replica.start();
+  t.is((await waiting).assignments.length, 1);
+  t.deepEqual(
+    await rowsOf(replica.database, "select status from tasks where status <> 'CANCELLED' order by 1"),
+    [{ status: "READY" }, { status: "RUNNING" }],
+  );
 });
 
 test("a task of a polling worker may take longer than a delivery to a stream", async (t) => {
