@@ -148,7 +148,11 @@ export class Session implements WorkerSession {
   /** Holds an attempt from now on; its first beat is due one heartbeat timeout from now. */
   hold(attempt: HeldAttempt): void {
     attempt.lastBeatMs = this.#owner.nowMs();
-    this.held.set(heldKey(attempt.ref), attempt);
+    const key = heldKey(attempt.ref);
+    // The task may come back before it is known here that its earlier hand-out is over.
+    const earlier = this.held.get(key);
+    if (earlier !== undefined) this.release(key, earlier.ref.lease);
+    this.held.set(key, attempt);
     if (attempt.crashes > 0) this.suspects++;
   }
 
