@@ -1,5 +1,5 @@
-import type { ClaimRequest } from "./lease-store.js";
-import { LOWEST_PRIORITY, type RouteLine } from "./route-line.js";
+import type { ClaimedTask, ClaimRequest } from "./lease-store.js";
+import { LOWEST_PRIORITY, type ClaimAnswer, type RouteLine } from "./route-line.js";
 import type { Session } from "./session.js";
 
 /** What a claim asks of one route for one session. */
@@ -16,6 +16,8 @@ export interface ClaimBounds {
   readonly tasks: number;
   /** Tasks for one session. */
   readonly tasksEach: number;
+  /** Requests that may exceed their bytes by the last of their inputs. */
+  readonly overdrafts: number;
 }
 
 /**
@@ -43,10 +45,11 @@ export class ClaimTurns {
       this.#inTurn(session, first).forEach((line, position) => {
         const maxTasks = Math.ceil(credit / (first.length - position));
         if (maxTasks <= 0) return;
+        const overdraws = asked.length < bounds.overdrafts;
         const { sessionId } = session;
-        const request = { ...line.route, maxTasks, sessionId, priorityMin };
+        const request = { ...line.route, maxTasks, sessionId, priorityMin, overdraws };
         asked.push({ session, line, raised: line.raised, request });
-        this.#hadTurn(session, line);
+        this.#hadTurn(session, line, overdraws);
         credit -= maxTasks;
         left -= maxTasks;
       });
@@ -61,7 +64,9 @@ export class ClaimTurns {
     return [...lines].sort((a, b) => turnOf(a) - turnOf(b));
   }
 
-  #hadTurn(session: Session, line: RouteLine): void {
+  /** A large input fits only into a request that may overdraw, so without that it was no full turn. */
+  #hadTurn(session: Session, line: RouteLine, overdraws: boolean): void {
+    if (!overdraws) return;
     const turns = this.#lines.get(session) ?? new Map<RouteLine, number>();
     this.#lines.set(session, turns.set(line, ++this.#turn));
     this.#sessions.set(session, this.#turn);
@@ -80,4 +85,16 @@ function firstOf(
     else if (priority < highest) priorityMin = Math.max(priorityMin, priority);
   }
   return { first: lines.filter((line) => priorityOf(line) === highest), priorityMin };
+}
+
+/** What the tasks tell that a request with so many bytes was given. */
+export function answerOf(
+  { maxTasks, priorityMin, overdraws }: ClaimRequest,
+  tasks: readonly ClaimedTask[],
+  bytesMax: number,
+): ClaimAnswer {
+  const bytes = tasks.reduce((sum, { input }) => sum + input.data.length, 0);
+  const isFull = tasks.length === maxTasks || bytes >= bytesMax;
+  const left = isFull ? "some" : overdraws ? "none" : "unknown";
+  return { left, priorityMin, priority: tasks.at(-1)?.priority };
 }

@@ -1,6 +1,7 @@
+import { DEFAULT_LIMITS } from "../core/limits.js";
 import { traceparentOf } from "../core/trace-context.js";
 import type { Assignment } from "./api.js";
-import { ClaimTurns, type Ask } from "./claim-turns.js";
+import { answerOf, ClaimTurns, type Ask } from "./claim-turns.js";
 import type { Clock } from "./clock.js";
 import { findBacklog } from "./find-backlog.js";
 import type { HandOff, Reservation, Route } from "./hand-off.js";
@@ -205,15 +206,17 @@ export class Dispatcher implements HandOff {
   }
 
   #ask(suspects: boolean): Ask[] {
-    const tasks = this.#options.claimTasks;
+    const { claimTasks: tasks, claimBytes } = this.#options;
+    // A claim then has twice its bytes at most, however many sessions ask.
+    const overdrafts = Math.floor(claimBytes / DEFAULT_LIMITS.payloadBytes);
     if (!suspects) {
       return this.#taskTurns.ask(
         this.#candidates((line) => line.hasBacklog),
-        { tasks, tasksEach: tasks },
+        { tasks, tasksEach: tasks, overdrafts },
       );
     }
     const free = this.#candidates((line, session) => line.hasSuspects && session.suspects === 0);
-    return this.#suspectTurns.ask(free, { tasks, tasksEach: 1 });
+    return this.#suspectTurns.ask(free, { tasks, tasksEach: 1, overdrafts });
   }
 
   #deal(
@@ -229,11 +232,8 @@ export class Dispatcher implements HandOff {
     }
     asked.forEach(({ session, line, raised, request }, position) => {
       const tasks = byRequest.get(position + 1) ?? [];
-      const { maxTasks, priorityMin } = request;
-      this.#giveBack(session, maxTasks - tasks.length);
-      const bytes = tasks.reduce((sum, { input }) => sum + input.data.length, 0);
-      const exhausted = tasks.length < maxTasks && bytes < bytesMax;
-      const answer = { exhausted, priorityMin, priority: tasks.at(-1)?.priority };
+      this.#giveBack(session, request.maxTasks - tasks.length);
+      const answer = answerOf(request, tasks, bytesMax);
       if (suspects) line.claimedSuspects(raised, answer);
       else line.claimed(raised, answer);
       this.#note(line);

@@ -8,6 +8,8 @@ export interface ClaimRequest extends Route {
   readonly sessionId: string;
   /** Tasks of a lower priority are left. */
   readonly priorityMin: number;
+  /** Whether its last input may exceed the bytes that it gets. */
+  readonly overdraws: boolean;
 }
 
 /** Routes of one queue: the handlers from one name to another, both included. */
@@ -105,7 +107,8 @@ export interface LeaseStore {
   findBacklog(ranges: readonly RouteRange[]): Promise<readonly FoundRoute[]>;
   /**
    * Makes READY tasks RUNNING for the sessions that ask. The inputs that one request gets have
-   * `bytesMax` bytes, or more by the last of them; when that was reached its route may have more.
+   * `bytesMax` bytes at most, or more by the last of them if it may overdraw. A request that reached
+   * this, or that may not overdraw, does not tell whether its route has more.
    */
   claimTasks(requests: readonly ClaimRequest[], bytesMax: number): Promise<readonly ClaimedTask[]>;
   /** The same for tasks whose worker vanished before. */

@@ -18,8 +18,8 @@ export interface FoundBacklog {
 
 /** What one request of a claim came to. */
 export interface ClaimAnswer {
-  /** Whether it shows that no READY task of `priorityMin` or more is left. */
-  readonly exhausted: boolean;
+  /** Whether READY tasks of `priorityMin` or more are left. */
+  readonly left: "none" | "some" | "unknown";
   readonly priorityMin: number;
   /** Of the last task that it gave. */
   readonly priority: number | undefined;
@@ -126,16 +126,19 @@ export class RouteLine {
     this.#suspects = suspects;
   }
 
-  claimed(raised: number, { exhausted, priorityMin, priority }: ClaimAnswer): void {
+  claimed(raised: number, { left, priorityMin, priority }: ClaimAnswer): void {
     if (priority !== undefined) this.priority = priority;
-    if (!exhausted) return;
+    // A look is cheaper than to ask again. Another request may have told already.
+    if (left === "unknown" && this.#backlog) this.#doubt = true;
+    if (left !== "none") return;
     // Also when something was raised meanwhile: otherwise a route that is raised all the time would
     // be asked in vain for ever, before one whose priority is known.
     this.priority = Math.max(LOWEST_PRIORITY, priorityMin - 1);
     if (priorityMin === LOWEST_PRIORITY && raised === this.raised) this.#backlog = this.#unsure = false;
   }
 
-  claimedSuspects(raised: number, { exhausted }: ClaimAnswer): void {
-    if (exhausted && raised === this.raised) this.#suspects = false;
+  claimedSuspects(raised: number, { left }: ClaimAnswer): void {
+    if (left === "unknown" && this.#suspects) this.#doubt = true;
+    if (left === "none" && raised === this.raised) this.#suspects = false;
   }
 }

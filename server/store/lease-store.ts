@@ -244,6 +244,7 @@ export class PostgresLeaseStore implements LeaseStore {
       column(requests, (request) => request.sessionId),
       bytesMax,
       column(requests, (request) => request.priorityMin),
+      column(requests, (request) => request.overdraws),
     ];
     return (await this.#onClaims<ClaimColumns>(sql, values)).map(claimedOf);
   }

@@ -255,6 +255,37 @@ test("large inputs are claimed in parts and all arrive", async (t) => {
   t.true(ends.every(({ output }) => JSON.stringify(parseJson(output!)) === '{"a":1500000}'));
 });
 
+test("however many sessions ask, a claim has twice its bytes at most, and all inputs arrive", async (t) => {
+  const claimed: number[] = [];
+  const wrapLeases = (store: LeaseStore): LeaseStore =>
+    new Proxy(store, {
+      get: (target, name: keyof LeaseStore) => {
+        if (name !== "claimTasks") return target[name].bind(target) as unknown;
+        return async (...args: Parameters<LeaseStore["claimTasks"]>) => {
+          const tasks = await target.claimTasks(...args);
+          claimed.push(tasks.reduce((sum, { input }) => sum + input.data.length, 0));
+          return tasks;
+        };
+      },
+    });
+  const replica = await useEngine(t, [{ id: "a" }], { wrapLeases });
+  const input = { data: Buffer.alloc(1_900_000, 7), encoding: "raw" };
+  const count = 40;
+  const workers = await Promise.all(
+    Array.from({ length: count }, (_, n) =>
+      replica.worker({ handlers: ["a", `h${n}`], credit: 0, workerName: `w${n}` }),
+    ),
+  );
+  for (let n = 0; n < count; n++) {
+    await replica.put([{ id: "b", handler: `h${n}` }], { name: `w${n}` });
+    await replica.start({ workflow: `w${n}`, input });
+  }
+  for (const worker of workers) worker.grant(1);
+  const assignments = await Promise.all(workers.map((worker) => worker.next()));
+  t.is(new Set(assignments.map(({ handler }) => handler)).size, count);
+  t.true(Math.max(...claimed) <= 2 * 16 * 1024 * 1024, `${Math.max(...claimed)} bytes`);
+});
+
 test("a worker that drains is given nothing more, and what it gives back costs no try", async (t) => {
   const replica = await useEngine(t);
   const leaving = await replica.worker({ credit: 2, workerName: "leaving" });

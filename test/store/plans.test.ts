@@ -36,7 +36,7 @@ const IDS = times((n) => idOf(n + 1));
 const TIDS = times((n) => `"(${n},1)"`);
 const NULLS = times(() => "null");
 const ROUTES = [NAMESPACES, times(() => "q"), times(() => "h"), times(() => "10"), IDS] as const;
-const PRIORITIES = times(() => "-32768");
+const MORE = [times(() => "-32768"), times((n) => String(n < 8))] as const;
 const HANDLERS = [NAMESPACES, times(() => "q"), times(() => '""'), times(() => "~")] as const;
 const ONE = ["1", `'${idOf(5)}'`] as const;
 const NOW = "clock_timestamp()";
@@ -110,21 +110,14 @@ const LANE_STATEMENTS: readonly Hot[] = [
     ],
   ),
   named(true, "insert_attempts", { tasks: ["tid"] }, TIDS, NULLS, NULLS, NULLS),
-  named(
-    true,
-    "claim_tasks",
-    { ...CLAIMED, tasks: ["tasks_ready", "tid"] },
-    ...ROUTES,
-    "16000000",
-    PRIORITIES,
-  ),
+  named(true, "claim_tasks", { ...CLAIMED, tasks: ["tasks_ready", "tid"] }, ...ROUTES, "16000000", ...MORE),
   named(
     true,
     "claim_suspects",
     { ...CLAIMED, tasks: ["tasks_suspect", "tid"] },
     ...ROUTES,
     "16000000",
-    PRIORITIES,
+    ...MORE,
   ),
   named(true, "find_backlog", { tasks: ["tasks_ready", "tasks_suspect"] }, ...HANDLERS),
 ];

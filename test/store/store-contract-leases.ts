@@ -44,6 +44,7 @@ function claim(more: Partial<ClaimRequest> = {}): ClaimRequest {
     maxTasks: 10,
     sessionId: uuidv7(),
     priorityMin: LOWEST_PRIORITY,
+    overdraws: true,
     ...more,
   };
 }
@@ -143,6 +144,21 @@ export const LEASE_CONTRACT: Readonly<Record<string, Check>> = {
     t.deepEqual(await taken(1), ["t0 1", "t1 2"]);
     t.deepEqual(await taken(4), ["t2 1", "t3 1", "t4 2", "t5 2"]);
     t.deepEqual(await taken(4), []);
+  },
+
+  "a request that may not overdraw gets only what fits": async (t, { stores }) => {
+    const input = { data: Buffer.from("111"), encoding: "json" };
+    await store(
+      stores,
+      Array.from({ length: 5 }, (_, n) => ({ taskId: `t${n}`, readyAtMs: T0 + n, input })),
+    );
+    const taken = async (bytesMax: number): Promise<string[]> => {
+      const requests = [claim({ maxTasks: 2 }), claim({ overdraws: false })];
+      const claimed = await stores.leases.claimTasks(requests, bytesMax);
+      return claimed.map(({ taskId, ordinal }) => `${taskId} ${ordinal}`);
+    };
+    t.deepEqual(await taken(2), ["t0 1"]);
+    t.deepEqual(await taken(5), ["t1 1", "t2 1", "t3 2"]);
   },
 
   "an input that tasks share comes with each of them": async (t, { stores }) => {

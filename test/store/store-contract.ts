@@ -389,7 +389,13 @@ const commits: Record<string, Check> = {
     const task = taskRow(execution.executionId);
     await commit(stores.commits, {}, () => ({ executionInserts: [execution], taskInserts: [task] }));
     const route = { namespaceId: 1, queue: "q", handler: "h" };
-    const claim = { ...route, maxTasks: 5, sessionId: uuidv7(), priorityMin: LOWEST_PRIORITY };
+    const claim = {
+      ...route,
+      maxTasks: 5,
+      sessionId: uuidv7(),
+      priorityMin: LOWEST_PRIORITY,
+      overdraws: true,
+    };
     const order: string[] = [];
     let second: Promise<void> = Promise.resolve();
     await commit(stores.commits, { executions: [execution], tasks: [task] }, async () => {

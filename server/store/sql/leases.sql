@@ -56,14 +56,14 @@ select namespace_id, queue, handler, priority, true from suspects;
 -- so the limit stops the scan. `remaining` is not counted: a route that gave as many as it was asked
 -- for may have more. Two requests of one route get different tasks, because each row is updated as it
 -- is found, before the next request looks. $6 bounds the bytes of the inputs that one
--- request gets; what was locked beyond it stays READY. A request leaves tasks of a lower priority than it
+-- request gets, which only some may exceed by the last input; what was locked beyond it stays READY. A request leaves tasks of a lower priority than it
 -- names, because other routes of its session go before them.
 with claimed as materialized (
   select r.session_id, r.ordinal, c.ctid
-  from unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::uuid[], $7::int[]) with ordinality
-    as r (namespace_id, queue, handler, max_tasks, session_id, priority_min, ordinal)
+  from unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::uuid[], $7::int[], $8::boolean[]) with ordinality
+    as r (namespace_id, queue, handler, max_tasks, session_id, priority_min, overdraws, ordinal)
   cross join lateral (
-    select l.ctid, sum(l.input_bytes) over (rows unbounded preceding) - l.input_bytes as bytes_before
+    select l.ctid, l.input_bytes, sum(l.input_bytes) over (rows unbounded preceding) - l.input_bytes as bytes_before
     from (
       select t.ctid, t.input_bytes
       from tasks t
@@ -74,7 +74,7 @@ with claimed as materialized (
       for update skip locked
     ) l
   ) c
-  where c.bytes_before < $6
+  where c.bytes_before < $6 and (r.overdraws or c.bytes_before + c.input_bytes <= $6)
 ), started as (
   update tasks t set
     status = 'RUNNING', lease = t.lease + 1, session_id = c.session_id, started_at = clock_timestamp(), due_at = null
@@ -101,10 +101,10 @@ order by s.ordinal, s.priority desc, s.ready_at;
 -- As claim_tasks, for tasks whose worker vanished before.
 with claimed as materialized (
   select r.session_id, r.ordinal, c.ctid
-  from unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::uuid[], $7::int[]) with ordinality
-    as r (namespace_id, queue, handler, max_tasks, session_id, priority_min, ordinal)
+  from unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::uuid[], $7::int[], $8::boolean[]) with ordinality
+    as r (namespace_id, queue, handler, max_tasks, session_id, priority_min, overdraws, ordinal)
   cross join lateral (
-    select l.ctid, sum(l.input_bytes) over (rows unbounded preceding) - l.input_bytes as bytes_before
+    select l.ctid, l.input_bytes, sum(l.input_bytes) over (rows unbounded preceding) - l.input_bytes as bytes_before
     from (
       select t.ctid, t.input_bytes
       from tasks t
@@ -115,7 +115,7 @@ with claimed as materialized (
       for update skip locked
     ) l
   ) c
-  where c.bytes_before < $6
+  where c.bytes_before < $6 and (r.overdraws or c.bytes_before + c.input_bytes <= $6)
 ), started as (
   update tasks t set
     status = 'RUNNING', lease = t.lease + 1, session_id = c.session_id, started_at = clock_timestamp(), due_at = null
