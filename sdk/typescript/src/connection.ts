@@ -35,6 +35,8 @@ export interface CallOptions {
   /** Default: the connection's. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
+  /** False for callers that decide themselves what follows an error. Default true. */
+  readonly repeat?: boolean;
 }
 
 /** One gRPC channel to a server. Every call is safe to repeat, and is repeated when the server is away. */
@@ -82,7 +84,7 @@ export class Connection {
       try {
         return await this.#callOnce(method, create(method.input, request), deadline, options.signal);
       } catch (error) {
-        if (!(error instanceof HeadraceError) || !error.retryable) throw error;
+        if (!(error instanceof HeadraceError) || !error.retryable || options.repeat === false) throw error;
         const pauseMs = error.retryAfterMs ?? backoffMs(tries);
         if (Date.now() + pauseMs >= deadline) throw error;
         await pause(pauseMs, options.signal);

@@ -61,6 +61,8 @@ export type PushedEnd = Promise<StreamedEnded | undefined>;
 const LIST_KNOWN = ["workflow", "version", "statuses", "labels", "createdAfter", "createdBefore", "pageSize"];
 /** One wait call; longer waits are made of several. */
 const WAIT_MS = 60_000;
+/** How long the server's own answer that such a piece is over may take. */
+const ANSWER_MS = 5_000;
 
 /** Reads and controls executions by their ids. */
 export class Executions {
@@ -107,21 +109,23 @@ export class Executions {
   /** The same with a deadline in milliseconds since the epoch. */
   async wait(executionId: string, deadline: number, signal: AbortSignal | undefined): Promise<unknown> {
     for (let broken = 0; ;) {
-      const leftMs = Math.min(WAIT_MS, deadline - Date.now());
+      const leftMs = deadline - Date.now();
       if (leftMs <= 0) throw waitOver(executionId);
+      const waitMs = Math.min(WAIT_MS, leftMs);
       try {
         const { execution } = await this.#connection.unary(
           ExecutionService.method.waitExecution,
-          { namespace: this.#namespace, executionId, timeout: durationFromMs(leftMs) },
-          // The server's own answer that the wait is over shall arrive before the call is given up.
-          { timeoutMs: leftMs + 5_000, signal },
+          { namespace: this.#namespace, executionId, timeout: durationFromMs(waitMs) },
+          // A server that says nothing may hold up the next piece, but not the end of the caller's own wait.
+          { timeoutMs: Math.min(waitMs + ANSWER_MS, leftMs), signal, repeat: false },
         );
         return resultOf(required(execution, "WaitExecution"));
       } catch (error) {
         if (!(error instanceof HeadraceError)) throw error;
-        if (error.reason === "WAIT_OVER" || error.code === "DEADLINE_EXCEEDED") continue;
+        if (error.reason === "WAIT_OVER" || error.reason === "DEADLINE_EXCEEDED") continue;
         if (!error.retryable) throw error;
-        await pause(backoffMs(broken++), signal);
+        const pauseMs = error.retryAfterMs ?? backoffMs(broken++);
+        await pause(Math.max(0, Math.min(pauseMs, deadline - Date.now())), signal);
       }
     }
   }

@@ -1,4 +1,7 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { create } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { status as Status } from "@grpc/grpc-js";
 import type { ExecutionContext } from "ava";
 import test from "ava";
@@ -309,6 +312,31 @@ test("a wait may have a timeout and a signal, and the execution goes on", async 
   const waiting = handle.result({ signal: later.signal });
   later.abort(new Error("enough too"));
   await t.throwsAsync(waiting, { message: "enough too" });
+});
+
+test("a wait is over at its timeout, whether the server says so or says nothing", async (t) => {
+  const { server, client } = await scene(t);
+  void server.startCalls.take().then((call) => answerStarts(call, doubled));
+  const handle = await client.start(flow, 1);
+  const over = async (): Promise<number> => {
+    const before = performance.now();
+    t.like(await t.throwsAsync(handle.result({ timeout: "300ms" })), { reason: "WAIT_OVER" });
+    return performance.now() - before;
+  };
+  let calls = 0;
+  server.answers.set("WaitExecution", async ({ timeout }: WaitExecutionRequest) => {
+    calls += 1;
+    await sleep(durationMs(timeout!));
+    throw new Refusal(Status.DEADLINE_EXCEEDED, "WAIT_OVER", "over", { retryable: "true" });
+  });
+  t.true((await over()) < 2_000);
+  t.true(calls <= 3, `${calls} calls`);
+  server.answers.set("WaitExecution", () => new Promise(() => undefined));
+  t.true((await over()) < 2_000);
+  server.answers.set("WaitExecution", () => {
+    throw new Refusal(Status.UNAVAILABLE, "DRAINING", "elsewhere", { retryable: "true" });
+  });
+  t.true((await over()) < 2_000);
 });
 
 test("calls are repeated while the server is away, and give up in time", async (t) => {
