@@ -39,10 +39,7 @@ export class HeadraceError extends Error {
 
   constructor(reason: string, message: string, facts: ErrorFacts = {}) {
     const remedy = facts.remedy === undefined || facts.remedy === "" ? undefined : facts.remedy;
-    super(
-      remedy === undefined ? message : `${message.replace(/\.$/, "")}. ${remedy}`,
-      facts.cause === undefined ? undefined : { cause: facts.cause },
-    );
+    super(withRemedy(message, remedy), facts.cause === undefined ? undefined : { cause: facts.cause });
     this.name = "HeadraceError";
     this.reason = reason;
     this.code = facts.code ?? "CLIENT";
@@ -150,4 +147,10 @@ export class RetryAfter extends Error {
     this.delay = delay;
     this.details = options.details;
   }
+}
+
+/** The text of a server ends with the remedy already; it is said once. */
+function withRemedy(message: string, remedy: string | undefined): string {
+  if (remedy === undefined || message.endsWith(remedy)) return message;
+  return `${message.replace(/\.$/, "")}. ${remedy}`;
 }

@@ -388,6 +388,30 @@ test("a refusal is decoded and not repeated", async (t) => {
   t.is(calls, 1);
 });
 
+test("the remedy is said once, although the text of the server ends with it", async (t) => {
+  const { server, client } = await scene(t);
+  const message = "There is no workflow x. Put it first.";
+  const facts = { remedy: "Put it first.", retryable: "false" };
+  server.answers.set("GetExecution", () => {
+    throw new Refusal(Status.NOT_FOUND, "WORKFLOW_NOT_FOUND", message, facts);
+  });
+  t.like(await t.throwsAsync(client.get("x")), { message, remedy: "Put it first." });
+
+  void server.startCalls.take().then((call) =>
+    call.on("data", ({ starts }: StreamExecutionsRequest) => {
+      if (starts.some(({ start }) => start!.workflow === "broken")) {
+        call.emit("error", new Refusal(Status.NOT_FOUND, "WORKFLOW_NOT_FOUND", message, facts));
+        return;
+      }
+      const error = { code: Status.NOT_FOUND, reason: "WORKFLOW_NOT_FOUND", message, field: "" };
+      const started = starts.map(({ tag }) => ({ tag, result: { error } }));
+      call.write(create(StreamExecutionsResponseSchema, { started }));
+    }),
+  );
+  t.like(await t.throwsAsync(client.start("x", 1)), { message });
+  t.like(await t.throwsAsync(client.start("broken", 1)), { message, remedy: "Put it first." });
+});
+
 test("list walks the pages, with its filter on each", async (t) => {
   const { server, client } = await scene(t);
   const requests: ListExecutionsRequest[] = [];
