@@ -2,13 +2,22 @@ import type { Assignment, AttemptRef, CancelNotice, SessionSink } from "./api.js
 import { handOutKey } from "./held-attempt.js";
 import { Signal } from "./signal.js";
 
+interface Waiting {
+  readonly frame: number;
+  readonly assignment: Assignment;
+  /** Being taken back, so no call gets it any more. */
+  withheld: boolean;
+}
+
 /**
  * Where the assignments and cancellations of a polling session wait for its next call. What one call
  * carries counts as received with the next.
  */
 export class Mailbox implements SessionSink {
+  /** Hears of each frame with assignments. */
+  onAssigned: (frame: number) => void = () => undefined;
   #frame = 0;
-  #assignments: Array<{ readonly frame: number; readonly assignment: Assignment }> = [];
+  #assignments: Waiting[] = [];
   #cancels: CancelNotice[] = [];
   readonly #arrived = new Signal();
 
@@ -20,8 +29,9 @@ export class Mailbox implements SessionSink {
 
   assign(assignments: readonly Assignment[]): number {
     const frame = ++this.#frame;
-    for (const assignment of assignments) this.#assignments.push({ frame, assignment });
+    for (const assignment of assignments) this.#assignments.push({ frame, assignment, withheld: false });
     this.#arrived.raise();
+    this.onAssigned(frame);
     return frame;
   }
 
@@ -47,7 +57,7 @@ export class Mailbox implements SessionSink {
 
   /** How many assignments wait for the next call. */
   get waiting(): number {
-    return this.#assignments.length;
+    return this.#ready.length;
   }
 
   /** Whether this hand-out waits for the next call. */
@@ -57,7 +67,25 @@ export class Mailbox implements SessionSink {
   }
 
   takeAssignments(max: number): Assignment[] {
-    return this.#assignments.splice(0, max).map(({ assignment }) => assignment);
+    const taken = new Set(this.#ready.slice(0, max));
+    this.#assignments = this.#assignments.filter((each) => !taken.has(each));
+    return [...taken].map(({ assignment }) => assignment);
+  }
+
+  /** Keeps what waits of this frame from calls, and names it. */
+  withhold(frame: number): AttemptRef[] {
+    const waiting = this.#assignments.filter((each) => each.frame === frame);
+    for (const each of waiting) each.withheld = true;
+    return waiting.map(({ assignment }) => assignment.attempt);
+  }
+
+  /** Forgets what was withheld of this frame. */
+  drop(frame: number): void {
+    this.#assignments = this.#assignments.filter((each) => each.frame !== frame || !each.withheld);
+  }
+
+  get #ready(): Waiting[] {
+    return this.#assignments.filter(({ withheld }) => !withheld);
   }
 
   takeCancels(): CancelNotice[] {
@@ -67,6 +95,6 @@ export class Mailbox implements SessionSink {
   /** Resolves with the first assignment, or when the time is over or the caller is gone. */
   async waitForAssignments(waitMs: number, signal: AbortSignal): Promise<void> {
     this.#arrived.take();
-    if (this.#assignments.length === 0 && waitMs > 0) await this.#arrived.wait(waitMs, signal);
+    if (this.#ready.length === 0 && waitMs > 0) await this.#arrived.wait(waitMs, signal);
   }
 }

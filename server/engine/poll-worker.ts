@@ -9,7 +9,7 @@ import type {
   ReportEntry,
 } from "./api.js";
 import { adoptAttempt, factsOf, sessionRow } from "./connect-worker.js";
-import { handOutKey } from "./held-attempt.js";
+import { handOutKey, heldKey, type HeldAttempt } from "./held-attempt.js";
 import { uuidv7 } from "./ids.js";
 import type { SessionRow } from "./lease-store.js";
 import { Mailbox } from "./mailbox.js";
@@ -140,9 +140,33 @@ export class PollWorkers {
   #begin(row: SessionRow, mailbox = new Mailbox()): { session: Session; mailbox: Mailbox } {
     const session = new Session(factsOf(this.#context, row), mailbox, this.#sessions);
     this.#mailboxes.set(session, mailbox);
+    mailbox.onAssigned = (frame) => this.#watch(session, mailbox, frame);
     this.#sessions.add(session, []);
     return { session, mailbox };
   }
+
+  /**
+   * What no call takes away goes to others after the time that a stream has to acknowledge a delivery,
+   * at no cost of a try. The next call may reach another replica, which takes everything that the
+   * session was handed as received when the call does not say what its worker holds: only this
+   * replica knows what never left its mailbox.
+   */
+  #watch(session: Session, mailbox: Mailbox, frame: number): void {
+    const takeBack = (): void => {
+      const left = mailbox.withhold(frame).flatMap((ref) => heldBy(session, ref));
+      const unlost = left.filter(({ losing }) => !losing);
+      if (unlost.length === 0) return mailbox.drop(frame);
+      for (const attempt of unlost) this.#sessions.lose(attempt, "UNDELIVERED", false);
+      // Looks again, because taking it back fails while the database is away.
+      this.#watch(session, mailbox, frame);
+    };
+    setTimeout(takeBack, this.#context.settings.deliveryTimeoutMs).unref();
+  }
+}
+
+function heldBy(session: Session, ref: AttemptRef): HeldAttempt[] {
+  const attempt = session.held.get(heldKey(ref));
+  return attempt?.ref.lease === ref.lease ? [attempt] : [];
 }
 
 function sessionNotFound(sessionId: string): HeadraceError {

@@ -67,6 +67,18 @@ function gate<Call extends (...args: never[]) => Promise<unknown>>(): {
   return { guard, reached: reached.promise, passed: passed.promise, open: () => opened.open() };
 }
 
+function holdClaims(
+  store: LeaseStore,
+  claims: ReturnType<typeof gate<LeaseStore["claimTasks"]>>,
+): LeaseStore {
+  return new Proxy(store, {
+    get: (target, name: keyof LeaseStore) =>
+      name === "claimTasks"
+        ? claims.guard(target.claimTasks.bind(target))
+        : (target[name].bind(target) as unknown),
+  });
+}
+
 class Latch {
   open: () => void = () => undefined;
   readonly promise = new Promise<void>((resolve) => (this.open = resolve));
@@ -121,13 +133,7 @@ test("what is on its way for an earlier poll counts against the next one", async
   const claims = gate<LeaseStore["claimTasks"]>();
   const tasks = ["a1", "a2"].map((id) => ({ id, handler: "a" }));
   const replica = await useEngine(t, tasks, {
-    wrapLeases: (store) =>
-      new Proxy(store, {
-        get: (target, name: keyof LeaseStore) => {
-          const method = target[name].bind(target) as unknown;
-          return name === "claimTasks" ? claims.guard(target.claimTasks.bind(target)) : method;
-        },
-      }),
+    wrapLeases: (store) => holdClaims(store, claims),
   });
   const { executionId } = await replica.start();
   const worker = new PollingWorker();
@@ -208,6 +214,31 @@ test("what arrives when the caller has gone is there for its next call", async (
   t.deepEqual((await worker.poll(replica, { waitMs: 5_000 }, gone)).assignments, []);
   const again = await worker.poll(replica, { waitMs: 5_000 });
   t.is(again.assignments.length, 1);
+});
+
+test("what no call took away goes back, though the next call is on another replica and names nothing", async (t) => {
+  const { open } = await useReplicas(t);
+  const claims = gate<LeaseStore["claimTasks"]>();
+  const workers = { deliveryTimeoutMs: 300 };
+  const first = await open({ workers, wrapLeases: (store) => holdClaims(store, claims) });
+  const second = await open({ workers });
+  await first.put([{ id: "a", retry: { maxAttempts: 1 } }]);
+  const worker = new PollingWorker();
+  await second.start();
+  const held = (await worker.poll(second, { waitMs: 5_000 })).assignments[0]!;
+  const started = await first.start();
+  const caller = new AbortController();
+  const givenUp = worker.poll(first, { waitMs: 5_000 }, caller.signal);
+  await claims.reached;
+  caller.abort();
+  t.deepEqual((await givenUp).assignments, []);
+  claims.open();
+  await claims.passed;
+  const { assignments } = await worker.poll(second, { waitMs: 10_000 });
+  const { executionId } = started;
+  t.like(assignments, [{ crashes: 0, attempt: { executionId, attempt: 1, lease: 3 } }]);
+  t.like(await worker.report(second, assignments[0]!.attempt), { result: "COMMITTED" });
+  t.like(await worker.report(first, held.attempt), { result: "COMMITTED" });
 });
 
 test("an answer that is lost on its way is noticed with the next call, and costs no try", async (t) => {
