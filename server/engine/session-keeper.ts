@@ -1,3 +1,4 @@
+import type { LossReason } from "../core/command.js";
 import { HeadraceError } from "../core/errors.js";
 import type { HeldAttempt } from "./held-attempt.js";
 import { Loop } from "./loop.js";
@@ -59,31 +60,43 @@ export class SessionKeeper {
   /** Attempts end by times that are stored, which are the database's; beats pass by this process alone. */
   #checkAttempts(session: Session, nowMs: number): void {
     const databaseMs = this.#context.clock.nowMs();
+    const unheard: HeldAttempt[] = [];
     for (const attempt of session.held.values()) {
       if (attempt.losing) continue;
       if (attempt.dueAtMs !== undefined && attempt.dueAtMs <= databaseMs) {
         this.#sessions.lose(attempt, attempt.dueReason, false);
-      } else if (isBeatDue(attempt, nowMs)) {
-        attempt.losing = true;
-        this.#loseUnlessMoved(session, attempt).catch((error: unknown) => {
-          attempt.losing = false;
-          this.#context.log.warn(
-            { ...attempt.ref, err: error },
-            "a heartbeat could not be judged, it is tried again",
-          );
-        });
-      }
+      } else if (isBeatDue(attempt, nowMs)) unheard.push(attempt);
+    }
+    if (unheard.length > 0) this.#loseUnlessMoved(session, unheard, "HEARTBEAT_TIMEOUT");
+  }
+
+  /** Takes back what a session holds, unless its worker goes on with it on another stream. */
+  #loseUnlessMoved(session: Session, attempts: readonly HeldAttempt[], reason: LossReason): void {
+    for (const attempt of attempts) attempt.losing = true;
+    this.#judge(session, attempts, reason).catch((error: unknown) => {
+      for (const attempt of attempts) attempt.losing = false;
+      const { sessionId } = session;
+      this.#context.log.warn({ sessionId, reason, err: error }, "what a session holds could not be judged");
+    });
+  }
+
+  async #judge(session: Session, attempts: readonly HeldAttempt[], reason: LossReason): Promise<void> {
+    const isHere = await this.#isServedHere(session);
+    const nowMs = this.#sessions.nowMs();
+    for (const attempt of attempts) {
+      attempt.losing = false;
+      const hasBeaten = reason === "HEARTBEAT_TIMEOUT" && !isBeatDue(attempt, nowMs);
+      if (isHere && !hasBeaten) this.#sessions.lose(attempt, reason, false);
     }
   }
 
-  /** A worker that went on at another replica beats there, while its old stream here still seems open. */
-  async #loseUnlessMoved(session: Session, attempt: HeldAttempt): Promise<void> {
+  /** A worker may have gone on at another replica, while its old stream here still seemed open. */
+  async #isServedHere(session: Session): Promise<boolean> {
     const { store, replicaId } = this.#context;
     const tasks = await store.readHeldTasks([session.sessionId]);
-    attempt.losing = false;
-    if (tasks.some((task) => task.replicaId !== replicaId)) this.#sessions.moved(session);
-    else if (isBeatDue(attempt, this.#sessions.nowMs()))
-      this.#sessions.lose(attempt, "HEARTBEAT_TIMEOUT", false);
+    const isElsewhere = tasks.some((task) => task.replicaId !== replicaId);
+    if (isElsewhere) this.#sessions.moved(session);
+    return !isElsewhere && this.#sessions.isSettled(session);
   }
 
   #checkStream(session: Session, nowMs: number): void {
@@ -105,7 +118,9 @@ export class SessionKeeper {
 
   /** The worker does not acknowledge what it is sent: what it cannot have received goes to others. */
   #takeBack(session: Session, waitedMs: number): void {
-    const undelivered = [...session.held.values()].filter((attempt) => !session.isDelivered(attempt));
+    const undelivered = [...session.held.values()].filter(
+      (attempt) => !session.isDelivered(attempt) && !attempt.losing,
+    );
     const limit = this.#context.settings.deliveryTimeoutMs;
     session.close(
       new HeadraceError(
@@ -114,7 +129,8 @@ export class SessionKeeper {
         { limit, actual: Math.round(waitedMs) },
       ),
     );
-    for (const attempt of undelivered) this.#sessions.lose(attempt, "UNDELIVERED", false);
+    // What cannot be judged now goes back when the grace of the session is over.
+    this.#loseUnlessMoved(session, undelivered, "UNDELIVERED");
   }
 }
 

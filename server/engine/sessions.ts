@@ -98,6 +98,12 @@ export class Sessions implements SessionOwner {
     };
   }
 
+  /** Whether the session is served here, and no worker is resuming it. */
+  isSettled(session: Session): boolean {
+    const { sessionId } = session;
+    return this.#sessions.get(sessionId) === session && !this.#keptOpen.has(sessionId);
+  }
+
   /** Stops serving a session, because it was closed or moved. */
   remove(session: Session): void {
     if (this.#sessions.get(session.sessionId) === session) this.#sessions.delete(session.sessionId);
@@ -214,9 +220,7 @@ export class Sessions implements SessionOwner {
 
   /** Gives a session up: what it had goes to others. Nothing happens when it was or is being resumed. */
   async expire(session: Session): Promise<void> {
-    const { sessionId } = session;
-    if (this.#sessions.get(sessionId) !== session || this.#keptOpen.has(sessionId)) return;
-    await this.#end(sessionId, this.#expire(session));
+    if (this.isSettled(session)) await this.#end(session.sessionId, this.#expire(session));
   }
 
   /**

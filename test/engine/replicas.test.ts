@@ -203,6 +203,32 @@ test("a worker that beats at another replica is not judged by the stream that it
   t.deepEqual(await brokenInvariants(database), []);
 });
 
+test("a delivery whose acknowledgement was lost stays with a worker that went on at another replica", async (t) => {
+  const { database, open } = await useReplicas(t);
+  let judged = 0;
+  const wrapLeases = (store: LeaseStore): LeaseStore =>
+    new Proxy(store, {
+      get: (target, name: keyof LeaseStore) => {
+        if (name !== "readHeldTasks") return target[name].bind(target) as unknown;
+        return (ids: readonly string[]) => target.readHeldTasks(ids).finally(() => judged++);
+      },
+    });
+  const left = await open({ workers: { deliveryTimeoutMs: 600 }, wrapLeases });
+  const now = await open();
+  await left.put([{ id: "a", retry: { maxAttempts: 1 } }]);
+  const worker = await left.worker({ acknowledges: false });
+  const started = await left.start();
+  const held = await worker.next();
+  // The first replica still believes in its stream, on which nothing arrives.
+  const resumed = await worker.successor({ credit: 0 }).connect(now.engine);
+  t.like(resumed.welcome, { resumed: true, stale: [] });
+  t.like(await worker.closed(), { reason: "DELIVERY_NOT_ACKNOWLEDGED" });
+  await until("the first replica has asked where its session is", () => judged > 0);
+  t.like(await resumed.succeed(held), { result: "COMMITTED" });
+  t.is((await started.end()).status, "COMPLETED");
+  t.deepEqual(await rowsOf(database, "select lease, crashes from tasks"), [{ lease: 1, crashes: 0 }]);
+});
+
 test("an end that another replica commits reaches who waits, with notifications and without", async (t) => {
   for (const notifies of [true, false]) {
     const { open } = await useReplicas(t);
