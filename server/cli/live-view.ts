@@ -3,7 +3,7 @@ import { CacheOutcome, TaskStatus, type Task } from "../gen/headrace/v1/executio
 import { countStatuses, statusOf, taskKey, type ExecutionModel, type GraphRow } from "./execution-model.js";
 import { executionStatusLabel, isTaskOver, paintTaskStatus, taskStatusName, taskSymbol } from "./status.js";
 import type { Style } from "./style.js";
-import { countLabel, cut, durationLabel, oneLine, pad, relativeTime } from "./text.js";
+import { countLabel, cut, durationLabel, oneLine, pad, relativeTime, visibleWidth } from "./text.js";
 
 /** The room for a view, and what it depends on besides the model. */
 export interface ViewOptions {
@@ -40,7 +40,7 @@ const BY_INTEREST: readonly TaskStatus[] = [
  * tasks wait. A graph that does not fit is shown by counts and the tasks that matter now.
  */
 export function renderView(model: ExecutionModel, options: ViewOptions): string[] {
-  const head = [headLine(model, options), progressLine(model, options.style), ""];
+  const head = [...headLines(model, options), progressLine(model, options.style), ""];
   const foot = footLines(model, options.style);
   const room = options.height - head.length - foot.length;
   const body =
@@ -48,10 +48,15 @@ export function renderView(model: ExecutionModel, options: ViewOptions): string[
   return [...head, ...body, ...foot].slice(0, options.height).map((line) => cut(line, options.width));
 }
 
-function headLine({ execution }: ExecutionModel, { nowMs, style }: ViewOptions): string {
+/** One line, or two where the id would be cut. */
+function headLines({ execution }: ExecutionModel, { nowMs, style, width }: ViewOptions): string[] {
   const started = millis(execution.startedAt) ?? millis(execution.createdAt) ?? nowMs;
   const took = durationLabel((millis(execution.finishedAt) ?? nowMs) - started);
-  return `${style.bold(execution.workflow)}  ${style.dim(execution.executionId)}  ${executionStatusLabel(execution.status, style)}  ${took}`;
+  const name = style.bold(execution.workflow);
+  const id = style.dim(execution.executionId);
+  const state = `${executionStatusLabel(execution.status, style)}  ${took}`;
+  const whole = `${name}  ${id}  ${state}`;
+  return visibleWidth(whole) <= width ? [whole] : [id, `${name}  ${state}`];
 }
 
 function progressLine(model: ExecutionModel, style: Style): string {

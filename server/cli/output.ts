@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { Cli } from "./cli.js";
 import type { GlobalOptions } from "./global-options.js";
 import { createStyle, wantsColor, type Style } from "./style.js";
-import { factLines, tableLines } from "./table.js";
+import { factLines, tableLines, type TableLayout } from "./table.js";
 
 /** Where a command writes its result: for people, or as JSON. */
 export class Output {
@@ -26,8 +26,9 @@ export class Output {
     this.#stream.write(`${text}\n`);
   }
 
-  table(head: readonly string[], rows: ReadonlyArray<readonly string[]>): void {
-    for (const line of tableLines(head, rows, { width: this.width, style: this.style })) this.line(line);
+  table(head: readonly string[], rows: ReadonlyArray<readonly string[]>, layout: TableLayout = {}): void {
+    const { width, style } = this;
+    for (const line of tableLines(head, rows, { width, style, layout })) this.line(line);
   }
 
   facts(facts: ReadonlyArray<readonly [string, string]>): void {

@@ -34,6 +34,17 @@ export function cut(text: string, width: number): string {
   return result;
 }
 
+/** The text in lines of at most a width, broken at spaces. A word that is longer than the width runs on. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1) ?? ""} ${word}`;
+    if (lines.length > 0 && visibleWidth(longer) <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
 /** Pads on the right to a visible width. */
 export function pad(text: string, width: number): string {
   return text + " ".repeat(Math.max(0, width - visibleWidth(text)));

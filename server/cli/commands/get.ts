@@ -62,7 +62,7 @@ async function showTasks(session: ClientSession, executionId: string): Promise<v
     return;
   }
   const { head, rows } = taskTable(page.tasks, { nowMs: Date.now(), style: out.style });
-  out.table(head, rows);
+  out.table(head, rows, { keys: ["TASK"] });
 }
 
 async function showTask(session: ClientSession, executionId: string, task: string): Promise<void> {

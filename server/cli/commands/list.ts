@@ -57,7 +57,7 @@ async function list(
     return;
   }
   const rows = page.executions.map((execution) => executionRow(execution, nowMs, out.style));
-  out.table(["ID", "WORKFLOW", "STATUS", "CREATED", "TOOK", "LABELS"], rows);
+  out.table(["ID", "WORKFLOW", "STATUS", "CREATED", "TOOK", "LABELS"], rows, { keys: ["ID"] });
   for (const hint of nextPageHint(page.nextPageToken)) out.line(out.style.dim(hint));
 }
 

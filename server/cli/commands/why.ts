@@ -43,5 +43,5 @@ async function explain(session: ClientSession, executionId: string, taskId: stri
     reason.until === undefined ? "" : relativeTime(timestampMs(reason.until), nowMs),
     oneLine(reason.message),
   ]);
-  out.table(["TASK", "STATUS", "REASON", "UNTIL", "MESSAGE"], rows);
+  out.table(["TASK", "STATUS", "REASON", "UNTIL", "MESSAGE"], rows, { keys: ["TASK"], wraps: "MESSAGE" });
 }

@@ -34,6 +34,7 @@ export function defineWorkers(command: Command, cli: Cli): void {
       out.table(
         head,
         page.workers.map((worker) => workerRow(worker, nowMs, out.style)),
+        { uncut: ["SESSION"] },
       );
       for (const hint of nextPageHint(page.nextPageToken)) out.line(out.style.dim(hint));
     }),

@@ -81,7 +81,8 @@ async function list(
     out.line(`no such workflow in namespace ${namespace}`);
     return;
   }
-  out.table(["NAME", "VERSION", "TASKS", "STORED", "DESCRIPTION"], page.workflows.map(summaryRow));
+  const head = ["NAME", "VERSION", "TASKS", "STORED", "DESCRIPTION"];
+  out.table(head, page.workflows.map(summaryRow), { keys: ["NAME"], uncut: ["VERSION"] });
   for (const hint of nextPageHint(page.nextPageToken)) out.line(out.style.dim(hint));
 }
 
@@ -104,7 +105,7 @@ async function listVersions(session: ClientSession, name: string, options: PageO
     const [, ...rest] = summaryRow(version);
     return [...rest, version.latest ? out.style.green("latest") : ""];
   });
-  out.table(["VERSION", "TASKS", "STORED", "DESCRIPTION", ""], rows);
+  out.table(["VERSION", "TASKS", "STORED", "DESCRIPTION", ""], rows, { keys: ["VERSION"] });
   for (const hint of nextPageHint(page.nextPageToken)) out.line(out.style.dim(hint));
 }
 
@@ -138,7 +139,7 @@ async function get(session: ClientSession, name: string, version: string): Promi
     ["output", oneLine(workflow.spec?.output ?? "")],
   ]);
   out.line();
-  out.table(["TASK", "HANDLER", "QUEUE", "DEPENDS ON"], taskRows(workflow.spec));
+  out.table(["TASK", "HANDLER", "QUEUE", "DEPENDS ON"], taskRows(workflow.spec), { keys: ["TASK"] });
 }
 
 function taskRows(spec: WorkflowSpec | undefined): string[][] {
