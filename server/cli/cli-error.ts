@@ -10,6 +10,7 @@ export const EXIT = {
   unreachable: 4,
   refused: 5,
   internal: 70,
+  unwritable: 74,
   interrupted: 130,
 } as const;
 
@@ -27,6 +28,7 @@ export const EXIT_CODE_MEANINGS: ReadonlyArray<readonly [ExitCode, string]> = [
   [EXIT.unreachable, "the server cannot be reached or is not ready"],
   [EXIT.refused, "the server refused the call, or it conflicts with what exists"],
   [EXIT.internal, "an internal error"],
+  [EXIT.unwritable, "the output cannot be written, such as to a full disk"],
   [EXIT.interrupted, "interrupted"],
 ];
 

@@ -7,6 +7,7 @@ import type { Cli } from "./cli.js";
 import { COMMANDS, createProgram, normalizeArguments } from "./program.js";
 import { loadServerParts } from "./load-server-parts.js";
 import { createStyle, wantsColor } from "./style.js";
+import { fileErrorText } from "./file-error.js";
 
 const SAME_INTERRUPT_MS = 500;
 
@@ -26,7 +27,7 @@ if (exitCode === EXIT.interrupted) process.exit(exitCode);
 process.exitCode = exitCode;
 
 async function main(argv: readonly string[], cli: Cli): Promise<ExitCode> {
-  leaveQuietlyWhenUnread(cli.stdout);
+  leaveWhenUnwritable(cli, argv);
   const { version, args } = normalizeArguments(argv);
   if (version) {
     cli.stdout.write(`${readVersion()}\n`);
@@ -47,9 +48,13 @@ function report(error: unknown, args: readonly string[], cli: Cli): ExitCode {
   // A command that only has subcommands was called without one; its help is printed.
   if (error instanceof CommanderError && error.code === "commander.help") return EXIT.usage;
   const shown = error instanceof CommanderError ? fromCommander(error, args) : toCliError(error);
-  const style = createStyle(wantsColor(cli.stderr, cli.env, args.includes("--no-color")));
-  cli.stderr.write(args.includes("--json") ? errorJson(shown) : errorText(shown, style));
+  print(shown, args, cli);
   return shown.exitCode;
+}
+
+function print(error: CliError, args: readonly string[], cli: Cli): void {
+  const style = createStyle(wantsColor(cli.stderr, cli.env, args.includes("--no-color")));
+  cli.stderr.write(args.includes("--json") ? errorJson(error) : errorText(error, style));
 }
 
 /** Commander's "error: unknown option '--x'\n(Did you mean --y?)" as an error like all others. */
@@ -80,12 +85,20 @@ function listenForInterrupts(): AbortSignal {
   return controller.signal;
 }
 
-/** `headrace list | head` closes the pipe early, which is no error. */
-function leaveQuietlyWhenUnread(stream: NodeJS.WriteStream): void {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(EXIT.ok);
+/** `headrace list | head` closes the pipe early, which is no error; a full disk is one. */
+function leaveWhenUnwritable(cli: Cli, args: readonly string[]): void {
+  cli.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(EXIT.ok);
+    const failure = new CliError(EXIT.unwritable, `the output cannot be written: ${fileErrorText(error)}`, {
+      reason: "OUTPUT_UNWRITABLE",
+      remedy: "make room, or send the output elsewhere; what was asked of the server may have been done",
+      cause: error,
+    });
+    print(failure, args, cli);
+    process.exit(failure.exitCode);
   });
+  // Nobody is left to tell when errors cannot be written either.
+  cli.stderr.on("error", () => undefined);
 }
 
 function readVersion(): string {

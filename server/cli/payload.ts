@@ -3,6 +3,7 @@ import { text as readText } from "node:stream/consumers";
 import type { Payload } from "../gen/headrace/v1/payload_pb.js";
 import type { Cli } from "./cli.js";
 import { usageError } from "./cli-error.js";
+import { fileErrorText } from "./file-error.js";
 
 const ENCODING_OF_JSON = "json";
 
@@ -34,7 +35,8 @@ async function readArgument(
 ): Promise<[text: string, origin: string]> {
   if (value === "-") return [await readText(cli.stdin), "standard input"];
   if (!value.startsWith("@")) return [value, "value"];
-  return [readTextFile(value.slice(1), option), `file ${value.slice(1)}`];
+  const path = value.slice(1);
+  return [readTextFile(path, `the file ${path} of ${option}`), `file ${path}`];
 }
 
 /** The text of a file that the user named. */
@@ -42,10 +44,7 @@ export function readTextFile(path: string, named: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw usageError(
-      `the file of ${named} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-      "correct the path",
-    );
+    throw usageError(`${named} cannot be read: ${fileErrorText(error)}`, "correct the path");
   }
 }
 

@@ -2,6 +2,7 @@ import type { Config } from "../config.js";
 import { SETTINGS } from "../config/settings.js";
 import type { Cli } from "./cli.js";
 import { CliError, EXIT } from "./cli-error.js";
+import { fileErrorText } from "./file-error.js";
 import type { RunningServer } from "../main.js";
 
 interface RunOptions {
@@ -42,7 +43,8 @@ export async function runServer(
 
 const TLS_SETTINGS = ["tlsCertFile", "tlsKeyFile", "tlsClientCaFile"] as const;
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** Resolves when the user interrupts. */
+export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
@@ -56,11 +58,15 @@ function explainStartError(error: unknown, config: Config): unknown {
   const tlsSetting = TLS_SETTINGS.find((name) => path !== undefined && config[name] === path);
   if (tlsSetting !== undefined) {
     const { env, flag } = SETTINGS[tlsSetting];
-    return new CliError(EXIT.usage, `the file of ${env[0]} cannot be read: ${(error as Error).message}`, {
-      reason: "FILE_UNREADABLE",
-      remedy: `correct ${env[0]} or ${flag}, or the rights of the file`,
-      cause: error,
-    });
+    return new CliError(
+      EXIT.usage,
+      `the file ${path ?? ""} of ${env[0]} cannot be read: ${fileErrorText(error)}`,
+      {
+        reason: "FILE_UNREADABLE",
+        remedy: `correct ${env[0]} or ${flag}, or the rights of the file`,
+        cause: error,
+      },
+    );
   }
   const facts = { field: "port", actual: String(port), cause: error };
   if (code === "EADDRINUSE") {

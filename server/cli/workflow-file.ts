@@ -9,7 +9,7 @@ import { readTextFile } from "./payload.js";
 
 /** The workflow in a file (or "-" for standard input), which is the proto JSON form of WorkflowSpec. */
 export async function readWorkflowFile(path: string, cli: Cli): Promise<WorkflowSpec> {
-  const text = path === "-" ? await readText(cli.stdin) : readTextFile(path, path);
+  const text = path === "-" ? await readText(cli.stdin) : readTextFile(path, `the file ${path}`);
   return parseWorkflow(text, sourceName(path));
 }
 

@@ -190,7 +190,7 @@ const wrongUsages: [args: string[], error: RegExp][] = [
   [["start", "x", "--input", "{a"], /^error: the value of --input is not JSON: .*\n→ write text in quotes/],
   [
     ["start", "x", "--input", "@/nowhere.json"],
-    /^error: the file of --input cannot be read: ENOENT.*\n→ correct the path\n$/,
+    /^error: the file \/nowhere\.json of --input cannot be read: there is no such file\n→ correct the path\n$/,
   ],
   [["start", "x", "--label", "team"], /^error: the label "team" is not of the form key=value\n/],
   [["start", "x", "--label", "a=1", "--label", "a=2"], /^error: the label a is given twice\n/],
@@ -251,7 +251,7 @@ test("an address that is none, an unknown variable and a token in plaintext are 
   t.notRegex(token.stderr, /secret/);
   const authorities = await runCli(["list", "--tls-ca", "/nowhere.pem"]);
   t.is(authorities.code, 2);
-  t.regex(authorities.stderr, /the file of --tls-ca cannot be read/);
+  t.regex(authorities.stderr, /the file \/nowhere\.pem of --tls-ca cannot be read: there is no such file/);
 });
 
 test("a server that is not there is told with what to do, as JSON too", async (t) => {

@@ -164,7 +164,7 @@ test("a certificate that cannot be read is told by its setting", async (t) => {
   const env = { DATABASE_URL: "postgres://h/db", HEADRACE_TLS_CERT: "c.pem", HEADRACE_TLS_KEY: "k.pem" };
   const stage = setStage({ startServer: () => Promise.reject(missing) }, env);
   const error = await t.throwsAsync(stage.run("serve"), { instanceOf: CliError });
-  t.is(error.message, "the file of HEADRACE_TLS_CERT cannot be read: ENOENT: no such file");
+  t.is(error.message, "the file c.pem of HEADRACE_TLS_CERT cannot be read: there is no such file");
   t.is(error.exitCode, 2);
 });
 

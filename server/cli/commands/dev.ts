@@ -1,5 +1,6 @@
 import { Option, type Command } from "commander";
 import type { Config } from "../../config.js";
+import { HeadraceError } from "../../core/errors.js";
 import type { Cli } from "../cli.js";
 import { CliError, EXIT } from "../cli-error.js";
 import type { GlobalOptions } from "../global-options.js";
@@ -40,7 +41,9 @@ async function runDev(command: Command, cli: Cli): Promise<void> {
     await runServer(cli, config, () => parts.startServer(config, log), { json });
     return;
   }
-  const database = await parts.startDevDatabase(config.dataDir, log);
+  const database = await parts
+    .startDevDatabase(config.dataDir, log)
+    .catch((error: unknown) => Promise.reject(explainDataDir(error)));
   try {
     const own: Config = Object.freeze({ ...config, databaseUrl: database.url });
     await runServer(cli, own, () => parts.startServer(own, log), {
@@ -51,6 +54,16 @@ async function runDev(command: Command, cli: Cli): Promise<void> {
   } finally {
     await database.stop();
   }
+}
+
+/** What the store says of a directory that cannot be used, with the settings that name it. */
+function explainDataDir(error: unknown): unknown {
+  if (!(error instanceof HeadraceError) || error.facts.field !== "data_dir") return error;
+  return new CliError(EXIT.usage, error.message, {
+    reason: error.reason,
+    remedy: "choose another directory with --data-dir or HEADRACE_DATA_DIR",
+    cause: error,
+  });
 }
 
 /** Rejects when PostgreSQL ends by itself; without it the server could only refuse. */

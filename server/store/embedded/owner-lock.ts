@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, constants, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { HeadraceError } from "../../core/errors.js";
 import { codeOf } from "../sql-errors.js";
@@ -39,7 +39,7 @@ export async function acquireOwnerLock(directory: string, address = ""): Promise
     lockedAt: new Date().toISOString(),
     address,
   };
-  await mkdir(resolve(directory), { recursive: true });
+  await makeDirectory(directory);
   while (!(await tryTake(path, owner))) {
     const holder = await readOwner(path);
     if (holder === undefined) continue;
@@ -52,6 +52,25 @@ export async function acquireOwnerLock(directory: string, address = ""): Promise
       if ((await readOwner(path))?.id === owner.id) await rm(path, { force: true });
     },
   };
+}
+
+const UNWRITABLE: ReadonlySet<string | undefined> = new Set(["EACCES", "EPERM", "EROFS", "ENOENT"]);
+
+/** Throws INVALID_FIELD when the path leads over a file, or where this user may not write. */
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(resolve(directory), { recursive: true });
+    await access(resolve(directory), constants.W_OK);
+  } catch (error) {
+    const code = codeOf(error);
+    const isFile = code === "EEXIST" || code === "ENOTDIR";
+    if (!isFile && !UNWRITABLE.has(code)) throw error;
+    const what = isFile ? "is not a directory" : "cannot be made or written by this user";
+    throw new HeadraceError("INVALID_FIELD", `The data directory ${directory} ${what}.`, {
+      field: "data_dir",
+      cause: error,
+    });
+  }
 }
 
 /** A link appears at once with its whole content, and never over a file that is there. */
