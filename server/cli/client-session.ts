@@ -4,7 +4,8 @@ import type { Cli } from "./cli.js";
 import { CliError, EXIT } from "./cli-error.js";
 import { Connection } from "./connection.js";
 import { createOutput, type Output } from "./output.js";
-import type { GlobalOptions } from "./global-options.js";
+import { resolveTls } from "./client-tls.js";
+import type { ClientOptions } from "./global-options.js";
 
 /** What a command that calls a server works with. */
 export interface ClientSession {
@@ -27,10 +28,11 @@ export async function withClient(
   action: (session: ClientSession) => Promise<void>,
 ): Promise<void> {
   refuseUnknownVariables(cli.env);
-  const options = command.optsWithGlobals<GlobalOptions>();
+  const options = command.optsWithGlobals<ClientOptions>();
+  const address = options.address ?? given(cli.env, "HEADRACE_ADDRESS") ?? DEFAULT_ADDRESS;
   const connection = new Connection({
-    address: options.address ?? given(cli.env, "HEADRACE_ADDRESS") ?? DEFAULT_ADDRESS,
-    tlsCaFile: options.tlsCa ?? given(cli.env, "HEADRACE_TLS_CA"),
+    address,
+    tls: resolveTls(options, cli.env, address),
     token: given(cli.env, "HEADRACE_TOKEN"),
   });
   try {

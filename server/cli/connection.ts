@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import {
   create,
   fromBinary,
@@ -9,17 +8,18 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { ChannelCredentials, Client, Metadata, type CallOptions } from "@grpc/grpc-js";
+import { Client, Metadata, type CallOptions } from "@grpc/grpc-js";
 import { isLoopback } from "../config/contradictions.js";
 import { usageError } from "./cli-error.js";
+import { clientCredentials, type ClientTls } from "./client-tls.js";
 import { fromServiceError } from "./service-error.js";
 
 /** Where and how to call a server. */
 export interface Target {
-  /** host:port, or https://host:port for TLS with the authorities of the system. */
+  /** host:port, possibly after http:// or https://. */
   readonly address: string;
-  /** PEM file with the authorities to check the server against; TLS is used when given. */
-  readonly tlsCaFile: string | undefined;
+  /** Undefined is plaintext. */
+  readonly tls: ClientTls | undefined;
   readonly token: string | undefined;
 }
 
@@ -39,13 +39,10 @@ export class Connection {
   readonly #token: string | undefined;
 
   constructor(target: Target) {
-    const wantsTls = target.tlsCaFile !== undefined || target.address.startsWith("https://");
     this.address = target.address.replace(/^https?:\/\//, "");
-    checkTarget(this.address, target.token !== undefined && !wantsTls);
+    checkTarget(this.address, target.token !== undefined && target.tls === undefined);
     this.#token = target.token;
-    const credentials = wantsTls
-      ? ChannelCredentials.createSsl(readAuthorities(target.tlsCaFile))
-      : ChannelCredentials.createInsecure();
+    const credentials = clientCredentials(target.tls);
     // What the server may send is for the server to limit.
     this.#client = new Client(this.address, credentials, { "grpc.max_receive_message_length": -1 });
   }
@@ -127,19 +124,7 @@ function checkTarget(address: string, sendsTokenInPlaintext: boolean): void {
   if (sendsTokenInPlaintext && !isLoopback(host)) {
     throw usageError(
       `HEADRACE_TOKEN would go to ${address} in plaintext`,
-      "give --tls-ca, or write the address as https://host:port",
-    );
-  }
-}
-
-function readAuthorities(file: string | undefined): Buffer | null {
-  if (file === undefined) return null;
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw usageError(
-      `the file of --tls-ca cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-      "correct --tls-ca or HEADRACE_TLS_CA",
+      "set HEADRACE_TLS=1 or give --tls-ca, so that it goes over TLS",
     );
   }
 }

@@ -11,5 +11,11 @@ export interface GlobalOptions {
   readonly color?: boolean;
 }
 
+/** Options of the commands that call a server. */
+export interface ClientOptions extends GlobalOptions {
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+}
+
 /** Adds arguments, options and the action of a command. */
 export type DefineCommand = (command: Command, cli: Cli) => void;

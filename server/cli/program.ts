@@ -97,7 +97,10 @@ export function createProgram(cli: Cli): Command {
       new Option("--namespace <name>", 'namespace to work in (HEADRACE_NAMESPACE, default "default")'),
     )
     .addOption(
-      new Option("--tls-ca <file>", "call over TLS and check the server against these (HEADRACE_TLS_CA)"),
+      new Option(
+        "--tls-ca <file>",
+        "call over TLS and check the server against these (HEADRACE_TLS_CA; HEADRACE_TLS=1: the system's)",
+      ),
     )
     .addOption(new Option("--json", "print JSON: one object, or one a line for streams"))
     .addOption(new Option("--no-color", "print without colours (NO_COLOR)"))
@@ -113,7 +116,7 @@ export function createProgram(cli: Cli): Command {
   program.hook("preSubcommand", async (_, command) => {
     // Only entries of COMMANDS are defined late; nested commands come with their parent.
     const entry = command.parent === program ? COMMANDS[command.name()] : undefined;
-    if (entry !== undefined) (await entry.load())(command, cli);
+    if (entry !== undefined) await define(entry, command, cli);
   });
   return program;
 }
@@ -122,8 +125,21 @@ export function createProgram(cli: Cli): Command {
 export async function defineAll(program: Command, cli: Cli): Promise<void> {
   for (const command of program.commands) {
     const entry = COMMANDS[command.name()];
-    if (entry !== undefined) (await entry.load())(command, cli);
+    if (entry !== undefined) await define(entry, command, cli);
   }
+}
+
+/** Options of the commands that call a server. To those of the server the same flags mean its own certificate. */
+export function clientOptions(): Option[] {
+  return [
+    new Option("--tls-cert <file>", "the client's own certificate, for servers that demand one"),
+    new Option("--tls-key <file>", "the private key of that certificate"),
+  ];
+}
+
+async function define(entry: CommandEntry, command: Command, cli: Cli): Promise<void> {
+  if (entry.group !== SERVER) for (const option of clientOptions()) command.addOption(option);
+  (await entry.load())(command, cli);
 }
 
 /**

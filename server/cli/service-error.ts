@@ -3,6 +3,7 @@ import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { status, type ServiceError } from "@grpc/grpc-js";
 import { BadRequestSchema, ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../gen/google/rpc/status_pb.js";
+import { lineProblem } from "./line-problem.js";
 import { CliError, EXIT, type CliErrorFacts, type ExitCode } from "./cli-error.js";
 
 const EXIT_OF_STATUS: Readonly<Partial<Record<status, ExitCode>>> = {
@@ -48,12 +49,10 @@ function withoutDetails(error: ServiceError, exitCode: ExitCode, address: string
     });
   }
   if (error.code === status.UNAVAILABLE) {
-    const why = lineError(error.details);
-    return new CliError(exitCode, `no server can be reached at ${address}: ${why}`, {
+    const { what, remedy } = lineProblem(error.details);
+    return new CliError(exitCode, `no server can be reached at ${address}: ${what}`, {
       reason,
-      remedy: /ECONNREFUSED|ENOTFOUND|EAI_AGAIN/.test(why)
-        ? "start one with `headrace dev`, or name another with --address or HEADRACE_ADDRESS"
-        : "check the address, and whether the server uses TLS: with --tls-ca or https:// it is called over TLS",
+      remedy,
       retryable: true,
       cause: error,
     });
@@ -66,12 +65,6 @@ function withoutDetails(error: ServiceError, exitCode: ExitCode, address: string
     });
   }
   return new CliError(exitCode, `${error.details} (${reason})`, { reason, cause: error });
-}
-
-/** The part of grpc-js' message that tells why the connection failed. */
-function lineError(details: string): string {
-  const reason = /Last error: (?:Error: )?([^,]+?)\.?(?: Resolution note:.*)?$/.exec(details)?.[1] ?? details;
-  return reason.replace(/ \(\d{4}-[^)]*\)$/, "");
 }
 
 function factsOf(error: ServiceError): CliErrorFacts {

@@ -263,7 +263,13 @@ export const SETTING_LIST: ReadonlyArray<readonly [SettingName, Setting<unknown>
 export const CLIENT_VARIABLES = {
   HEADRACE_ADDRESS: "Server to call, as host:port. Default 127.0.0.1:7400.",
   HEADRACE_NAMESPACE: 'Namespace of every request. Default "default".',
-  HEADRACE_TLS_CA: "PEM file with the authorities that a server's certificate is checked against.",
+  HEADRACE_TLS: "1: call over TLS and check the server against the authorities of the system. Default 0.",
+  HEADRACE_TLS_CA:
+    "PEM file with the authorities that a server's certificate is checked against; turns TLS on.",
+  HEADRACE_TLS_CERT:
+    "To the SDKs the client's own certificate, for servers that demand one; the command line takes --tls-cert instead, because to the server this is its own.",
+  HEADRACE_TLS_KEY:
+    "To the SDKs the private key of the client's certificate; the command line takes --tls-key instead.",
   HEADRACE_TOKEN: "Bearer token sent with every request; only over TLS or to loopback.",
   HEADRACE_TRACE_URL: "Where traces can be looked at; {trace_id} in it is replaced.",
   HEADRACE_BIN: "The headrace executable that an SDK starts for its embedded server.",

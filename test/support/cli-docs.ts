@@ -1,7 +1,7 @@
 import type { Command, Option } from "commander";
 import { EXIT_CODE_MEANINGS } from "../../server/cli/cli-error.js";
 import type { Cli } from "../../server/cli/cli.js";
-import { createProgram, defineAll } from "../../server/cli/program.js";
+import { clientOptions, createProgram, defineAll } from "../../server/cli/program.js";
 import { markdownTable } from "./markdown-table.js";
 
 /** Nothing of it is used while commands are only defined. */
@@ -26,7 +26,7 @@ export function renderExitCodes(): string {
 
 /** The table of the options that every command takes. */
 export function renderGlobalOptions(): string {
-  return optionTable(program.options);
+  return optionTable([...program.options, ...clientOptions()]);
 }
 
 /** A section for each command with its arguments and options. */
@@ -48,9 +48,9 @@ function commandSection(command: Command): string {
     ]);
     parts.push(markdownTable(["argument", "meaning"], rows));
   }
-  const options = command.options.filter((option) => !isSetting(option));
+  const options = command.options.filter((option) => !isSetting(option) && !isClientOption(option));
   if (options.length > 0) parts.push(optionTable(options));
-  if (options.length < command.options.length) {
+  if (command.options.some(isSetting)) {
     parts.push("Takes a flag for every setting in [configuration.md](configuration.md).");
   }
   return parts.join("\n\n");
@@ -59,6 +59,11 @@ function commandSection(command: Command): string {
 /** Flags of settings stand in groups of their own, and on a page of their own. */
 function isSetting(option: Option): boolean {
   return option.helpGroupHeading !== undefined;
+}
+
+/** Those stand in the table of the options of every command. */
+function isClientOption({ flags }: Option): boolean {
+  return clientOptions().some((option) => option.flags === flags);
 }
 
 function fullName(command: Command): string {

@@ -71,6 +71,7 @@ export function stream<I extends DescMessage, O extends DescMessage>(
 export async function startDouble(
   methods: readonly ScriptedMethod[],
   port = 0,
+  credentials = ServerCredentials.createInsecure(),
 ): Promise<{ address: string; port: number; stop(): void }> {
   const server = new Server();
   for (const { path, desc, implementation } of methods) {
@@ -92,7 +93,7 @@ export async function startDouble(
     );
   }
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, actual) =>
+    server.bindAsync(`127.0.0.1:${port}`, credentials, (error, actual) =>
       error === null ? resolve(actual) : reject(error),
     );
   });
