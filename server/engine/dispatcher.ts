@@ -1,6 +1,4 @@
-import { DEFAULT_LIMITS } from "../core/limits.js";
-import { traceparentOf } from "../core/trace-context.js";
-import type { Assignment } from "./api.js";
+import { assignmentOf, refOf } from "./claimed-assignment.js";
 import { answerOf, ClaimTurns, type Ask } from "./claim-turns.js";
 import type { Clock } from "./clock.js";
 import { findBacklog } from "./find-backlog.js";
@@ -19,6 +17,8 @@ export interface DispatcherOptions {
   /** Tasks and bytes that one claim asks for at most. */
   readonly claimTasks: number;
   readonly claimBytes: number;
+  /** No input of a task has more. */
+  readonly inputBytesMax: number;
 }
 
 /** Polling is the truth, so it is never slower than a second. */
@@ -26,6 +26,7 @@ export const DEFAULT_DISPATCHER_OPTIONS: DispatcherOptions = {
   pollMs: 1_000,
   claimTasks: 1_000,
   claimBytes: 16 * 1024 * 1024,
+  inputBytesMax: 2 * 1024 * 1024,
 };
 
 /**
@@ -206,9 +207,9 @@ export class Dispatcher implements HandOff {
   }
 
   #ask(suspects: boolean): Ask[] {
-    const { claimTasks: tasks, claimBytes } = this.#options;
-    // A claim then has twice its bytes at most, however many sessions ask.
-    const overdrafts = Math.floor(claimBytes / DEFAULT_LIMITS.payloadBytes);
+    const { claimTasks: tasks, claimBytes, inputBytesMax } = this.#options;
+    // A claim then has twice its bytes at most, or one input more, however many sessions ask.
+    const overdrafts = Math.max(1, Math.floor(claimBytes / inputBytesMax));
     if (!suspects) {
       return this.#taskTurns.ask(
         this.#candidates((line) => line.hasBacklog),
@@ -276,25 +277,4 @@ export class Dispatcher implements HandOff {
 function routesOf(session: Session): Route[] {
   const { namespaceId, queues, handlers } = session.facts;
   return queues.flatMap((queue) => handlers.map((handler) => ({ namespaceId, queue, handler })));
-}
-
-function refOf(task: ClaimedTask): HeldAttempt["ref"] {
-  const { executionId, taskId, mapIndex, attempt, lease } = task;
-  return { executionId, taskId, mapIndex, attempt, lease };
-}
-
-function assignmentOf(task: ClaimedTask, deadlineAtMs: number | undefined): Assignment {
-  return {
-    attempt: refOf(task),
-    handler: task.handler,
-    queue: task.queue,
-    input: task.input,
-    workflow: task.workflow,
-    maxAttempts: task.maxAttempts,
-    crashes: task.crashes,
-    deadlineAtMs,
-    heartbeatTimeoutMs: task.heartbeatTimeoutMs,
-    heartbeatDetails: task.heartbeat,
-    traceparent: traceparentOf(task, task.traceId, task.traceFlags),
-  };
 }

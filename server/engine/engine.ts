@@ -4,7 +4,7 @@ import { CommitEffects } from "./commit-effects.js";
 import { Committer, DEFAULT_COMMITTER_OPTIONS } from "./committer.js";
 import { DatabaseClock } from "./clock.js";
 import type { CommitStore } from "./commit-store.js";
-import { Dispatcher } from "./dispatcher.js";
+import { DEFAULT_DISPATCHER_OPTIONS, Dispatcher } from "./dispatcher.js";
 import { ExecutionReader } from "./execution-reader.js";
 import type { ExecutionStore } from "./execution-store.js";
 import { Executions } from "./executions.js";
@@ -110,7 +110,10 @@ function assembleCore(options: EngineOptions) {
   const clock = new DatabaseClock();
   const effects = new CommitEffects();
   const plans = new PlanCache(stores.workflows, { limits });
-  const dispatcher = new Dispatcher(stores.leases, clock, log);
+  const dispatcher = new Dispatcher(stores.leases, clock, log, {
+    ...DEFAULT_DISPATCHER_OPTIONS,
+    inputBytesMax: limits.payloadBytes,
+  });
   const states = new StateCache(options.stateCacheBytes);
   const lane = { store: stores.commits, plans, states, handOff: dispatcher, effects, clock, log };
   const committer = new Committer(

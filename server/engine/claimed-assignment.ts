@@ -1,0 +1,27 @@
+import { traceparentOf } from "../core/trace-context.js";
+import type { Assignment } from "./api.js";
+import type { HeldAttempt } from "./held-attempt.js";
+import type { ClaimedTask } from "./lease-store.js";
+
+/** What names a claimed hand-out. */
+export function refOf(task: ClaimedTask): HeldAttempt["ref"] {
+  const { executionId, taskId, mapIndex, attempt, lease } = task;
+  return { executionId, taskId, mapIndex, attempt, lease };
+}
+
+/** What the worker is told of a claimed hand-out. */
+export function assignmentOf(task: ClaimedTask, deadlineAtMs: number | undefined): Assignment {
+  return {
+    attempt: refOf(task),
+    handler: task.handler,
+    queue: task.queue,
+    input: task.input,
+    workflow: task.workflow,
+    maxAttempts: task.maxAttempts,
+    crashes: task.crashes,
+    deadlineAtMs,
+    heartbeatTimeoutMs: task.heartbeatTimeoutMs,
+    heartbeatDetails: task.heartbeat,
+    traceparent: traceparentOf(task, task.traceId, task.traceFlags),
+  };
+}
