@@ -101,6 +101,10 @@ export interface Orphan extends TaskKey {
   readonly crashes: number;
 }
 
+/** A task or an execution whose time has come, and what time it was when that was seen. */
+export type DueTask = TaskKey & { readonly nowMs: number };
+export type DueExecution = ExecutionKey & { readonly nowMs: number };
+
 /** Who works on what: claims, sessions, replicas and times. */
 export interface LeaseStore {
   /** Which routes have READY tasks, and which have suspects. */
@@ -142,8 +146,8 @@ export interface LeaseStore {
     times: { readonly leaseMs: number; readonly nowMs: number },
   ): Promise<readonly SessionKey[]>;
   readOrphans(limit: number): Promise<readonly Orphan[]>;
-  dueTasks(limit: number): Promise<ReadonlyArray<TaskKey & { readonly nowMs: number }>>;
-  dueExecutions(limit: number): Promise<ReadonlyArray<ExecutionKey & { readonly nowMs: number }>>;
+  dueTasks(limit: number): Promise<readonly DueTask[]>;
+  dueExecutions(limit: number): Promise<readonly DueExecution[]>;
   /** When the next timer is due, and what time it is. */
   nextDue(): Promise<{ dueAtMs: number | undefined; nowMs: number }>;
   cancellingExecutions(

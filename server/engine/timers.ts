@@ -1,11 +1,14 @@
 import type { Clock } from "./clock.js";
 import type { Committer } from "./committer.js";
-import type { LeaseStore } from "./lease-store.js";
+import { DueLine, type DueSource } from "./due-line.js";
+import { heldKey } from "./held-attempt.js";
+import type { DueExecution, DueTask, LeaseStore } from "./lease-store.js";
 import type { Log } from "./log.js";
 import { Loop } from "./loop.js";
 
 const POLL_MS = 1_000;
-const BATCH = 1_000;
+/** While something that is due is under way or was refused. */
+const BUSY_POLL_MS = 100;
 
 /**
  * Brings due times to the committer: retries, queue and total timeouts of tasks that nobody runs,
@@ -14,13 +17,15 @@ const BATCH = 1_000;
  */
 export class Timers {
   readonly #store: LeaseStore;
-  readonly #committer: Committer;
+  readonly #tasks: DueLine<DueTask>;
+  readonly #executions: DueLine<DueExecution>;
   readonly #clock: Clock;
   readonly #loop: Loop;
 
   constructor(store: LeaseStore, committer: Committer, clock: Clock, log: Log) {
     this.#store = store;
-    this.#committer = committer;
+    this.#tasks = new DueLine(dueTasks(store, committer), log);
+    this.#executions = new DueLine(dueExecutions(store, committer), log);
     this.#clock = clock;
     this.#loop = new Loop("timers", log, () => this.#fire());
   }
@@ -39,25 +44,36 @@ export class Timers {
   }
 
   async #fire(): Promise<number> {
-    const [tasks, executions] = await Promise.all([
-      this.#store.dueTasks(BATCH),
-      this.#store.dueExecutions(BATCH),
-    ]);
-    await Promise.all([
-      ...tasks.map(({ nowMs, ...task }) =>
-        this.#committer.request<undefined>((reply) => ({ kind: "taskDue", ...task, seenAtMs: nowMs, reply })),
-      ),
-      ...executions.map(({ nowMs, ...execution }) =>
-        this.#committer.request<undefined>((reply) => ({
-          kind: "executionDue",
-          ...execution,
-          seenAtMs: nowMs,
-          reply,
-        })),
-      ),
-    ]);
-    if (tasks.length === BATCH || executions.length === BATCH) return 0;
+    const [tasks, executions] = await Promise.all([this.#tasks.begin(), this.#executions.begin()]);
+    // An execution can take long, such as a wide graph that opens: timers of others go on meanwhile.
+    await tasks.settled;
+    if (tasks.isMore || executions.isMore) return 0;
+    // What is left out is still due, so the database cannot say what comes after it.
+    if (this.#tasks.skips || this.#executions.skips) return BUSY_POLL_MS;
     const next = await this.#store.nextDue();
     return next.dueAtMs === undefined ? POLL_MS : Math.min(POLL_MS, Math.max(1, next.dueAtMs - next.nowMs));
   }
+}
+
+function dueTasks(store: LeaseStore, committer: Committer): DueSource<DueTask> {
+  return {
+    read: (limit) => store.dueTasks(limit),
+    keyOf: ({ namespaceId, ...task }) => `${namespaceId}/${heldKey(task)}`,
+    bring: ({ nowMs, ...task }) =>
+      committer.request<undefined>((reply) => ({ kind: "taskDue", ...task, seenAtMs: nowMs, reply })),
+  };
+}
+
+function dueExecutions(store: LeaseStore, committer: Committer): DueSource<DueExecution> {
+  return {
+    read: (limit) => store.dueExecutions(limit),
+    keyOf: ({ namespaceId, executionId }) => `${namespaceId}/${executionId}`,
+    bring: ({ nowMs, ...execution }) =>
+      committer.request<undefined>((reply) => ({
+        kind: "executionDue",
+        ...execution,
+        seenAtMs: nowMs,
+        reply,
+      })),
+  };
 }

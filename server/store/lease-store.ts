@@ -2,6 +2,8 @@ import type {
   AdoptedSession,
   ClaimedTask,
   ClaimRequest,
+  DueExecution,
+  DueTask,
   FoundRoute,
   LeaseStore,
   ListedSession,
@@ -11,7 +13,7 @@ import type {
   SessionKey,
   SessionRow,
 } from "../engine/lease-store.js";
-import type { ExecutionKey, TaskKey } from "../engine/commit-store.js";
+import type { ExecutionKey } from "../engine/commit-store.js";
 import type { NamedStatement } from "./statements.js";
 import { column, numberOf, orNull } from "./columns.js";
 import {
@@ -190,12 +192,12 @@ export class PostgresLeaseStore implements LeaseStore {
     }));
   }
 
-  async dueTasks(limit: number): Promise<ReadonlyArray<TaskKey & { readonly nowMs: number }>> {
+  async dueTasks(limit: number): Promise<readonly DueTask[]> {
     const rows = await this.#rows<TaskColumns & { now_ms: number }>(SQL.dueTasks, [limit]);
     return rows.map((row) => ({ ...taskKeyOf(row), nowMs: row.now_ms }));
   }
 
-  async dueExecutions(limit: number): Promise<ReadonlyArray<ExecutionKey & { readonly nowMs: number }>> {
+  async dueExecutions(limit: number): Promise<readonly DueExecution[]> {
     type Row = { namespace_id: number; execution_id: string; now_ms: number };
     const rows = await this.#rows<Row>(SQL.dueExecutions, [limit]);
     return rows.map((row) => ({
