@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { Execution } from "../gen/headrace/v1/execution_pb.js";
+import type { Execution, Task } from "../gen/headrace/v1/execution_pb.js";
 import {
   ExecutionService,
   WatchExecutionResponseSchema,
@@ -42,12 +42,21 @@ export async function watchExecution(
 
 async function watchAsJson(session: ClientSession, executionId: string): Promise<Execution> {
   let last: Execution | undefined;
+  const told = new Set<string>();
   for await (const update of followExecution(session, executionId, () => undefined)) {
-    session.out.messageLine(WatchExecutionResponseSchema, update);
+    for (const task of update.tasks) told.add(taskKey(task));
     last = update.execution ?? last;
+    if (last !== undefined && isExecutionOver(last.status) && told.size < countTasks(last)) {
+      update.tasks.push(...(await loadUntold(session, executionId, told)));
+    }
+    session.out.messageLine(WatchExecutionResponseSchema, update);
   }
   if (last === undefined) throw new CliError(EXIT.internal, "the server told nothing of the execution");
   return last;
+}
+
+function countTasks({ taskCounts }: Execution): number {
+  return Object.values(taskCounts).reduce((sum, count) => sum + count, 0);
 }
 
 async function loadModel(
@@ -76,15 +85,21 @@ async function loadRest(
   session: ClientSession,
   { execution, rows, tasks }: ExecutionModel,
 ): Promise<WatchExecutionResponse> {
-  const { connection, namespace, signal } = session;
-  const { executionId } = execution;
   const rest = create(WatchExecutionResponseSchema);
   if (!isExecutionOver(execution.status) || rows.every(({ key }) => tasks.has(key))) return rest;
+  rest.tasks = await loadUntold(session, execution.executionId, tasks);
+  return rest;
+}
+
+async function loadUntold(
+  { connection, namespace, signal }: ClientSession,
+  executionId: string,
+  told: { has(key: string): boolean },
+): Promise<Task[]> {
   const page = await listPages<ListTasksResponse>(EVERYTHING, {
     fetch: (paging) =>
       connection.unary(ExecutionService.method.listTasks, { namespace, executionId, ...paging }, { signal }),
     itemsOf: (response) => response.tasks,
   });
-  rest.tasks = page.tasks.filter((task) => !tasks.has(taskKey(task)));
-  return rest;
+  return page.tasks.filter((task) => !told.has(taskKey(task)));
 }
