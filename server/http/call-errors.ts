@@ -41,10 +41,11 @@ export function errorResponse(error: unknown, statusOf: StatusOf): UniversalServ
 export async function withReason(
   response: UniversalServerResponse,
   statusOf: StatusOf,
+  method: string,
 ): Promise<UniversalServerResponse> {
   const { status, body, header } = response;
   if (status < 400) return response;
-  if (body === undefined) return errorResponse(notServed(status), statusOf);
+  if (body === undefined) return errorResponse(notServed(method === "GET" ? 405 : status), statusOf);
   if (header?.get("content-type") !== "application/json") return response;
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
@@ -68,12 +69,17 @@ function requestError({ code, rawMessage, details }: ConnectError): HeadraceErro
 }
 
 function notServed(httpStatus: number): HeadraceError {
-  const text =
-    httpStatus === 405
-      ? "This method is called by POST; by GET only if it has no effects."
-      : `HTTP status ${httpStatus}: send content-type: application/json, or another one of Connect or gRPC-web.`;
-  return new HeadraceError("MALFORMED_REQUEST", text);
+  return new HeadraceError("MALFORMED_REQUEST", NOT_SERVED[httpStatus] ?? NOT_SERVED_TYPE);
 }
+
+const NOT_SERVED_TYPE =
+  "To make a call by POST, send content-type: application/json; a call that answers with a stream needs application/connect+json with enveloped messages, as clients of Connect send them.";
+
+/** Connect's status codes of requests that it does not take. All are answered with 400. */
+const NOT_SERVED: Readonly<Record<number, string>> = {
+  405: "This method is called by POST; by GET only if it has no effects, and then with ?connect=v1&encoding=json&message={}.",
+  505: "This call streams both ways, which HTTP/1.1 cannot; use gRPC.",
+};
 
 async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   yield bytes;

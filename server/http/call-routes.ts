@@ -85,7 +85,7 @@ export class CallRoutes {
     const { remoteAddress, remotePort } = request.socket;
     const values = createContextValues().set(PEER, `${remoteAddress ?? "unknown"}:${remotePort ?? 0}`);
     const universal = universalRequestFromNodeRequest(request, response, undefined, values);
-    return withReason(await handler(universal), this.#options.statusOf);
+    return withReason(await handler(universal), this.#options.statusOf, request.method ?? "POST");
   }
 }
 

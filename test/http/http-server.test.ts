@@ -191,8 +191,21 @@ test("a caller that goes away aborts its call", async (t) => {
 test("bidirectional calls are not served over HTTP/1.1", async (t) => {
   const edge = await withEdge(t);
   const { status, body } = await post(edge, "{}", {}, "/headrace.v1.WorkerService/Connect");
-  t.true(status >= 400);
-  t.truthy(body.code);
+  t.is(status, 400);
+  t.is(body.code, "invalid_argument");
+  t.regex(body.message, /^This call streams both ways, which HTTP\/1\.1 cannot; use gRPC\./);
+});
+
+test("a request of the wrong kind is told what to send, and no status that it does not have", async (t) => {
+  const edge = await withEdge(t);
+  const stream = await post(edge, "{}", {}, "/headrace.v1.ExecutionService/WatchExecution");
+  t.is(stream.status, 400);
+  t.regex(stream.body.message, /a call that answers with a stream needs application\/connect\+json/);
+  const read = await fetch(`http://${edge.address}${LIST}`, { headers: { connection: "close" } });
+  t.is(read.status, 400);
+  const { message } = (await read.json()) as JsonError;
+  t.regex(message, /^This method is called by POST;/);
+  for (const text of [stream.body.message, message]) t.notRegex(text, /HTTP status|\b(405|415|505)\b/);
 });
 
 test("liveness, readiness, and what exists", async (t) => {
