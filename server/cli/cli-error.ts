@@ -101,7 +101,7 @@ function fromHeadraceError(error: HeadraceError): CliError {
 export function errorText(error: CliError, style: Style): string {
   const { field, limit, actual, violations = [], remedy } = error.facts;
   const facts = Object.entries({ field, limit, actual })
-    .filter(([, value]) => value !== undefined && value !== "")
+    .filter(([name, value]) => value !== undefined && value !== "" && !saysFact(error.message, name, value))
     .map(([name, value]) => `${name} ${value ?? ""}`);
   const lines = [`${style.red("error:")} ${error.message}`];
   if (facts.length > 0) lines.push(`  ${facts.join(", ")}`);
@@ -112,6 +112,13 @@ export function errorText(error: CliError, style: Style): string {
   }
   if (remedy !== undefined && remedy !== "") lines.push(`${style.cyan("→")} ${remedy}`);
   return lines.map((line) => `${line}\n`).join("");
+}
+
+/** Whether the sentence names a field, or has a value, so that nobody needs to read it twice. */
+function saysFact(message: string, name: string, value: string): boolean {
+  const words = name === "field" ? value.replaceAll(/[_.]/g, " ") : value;
+  const escaped = words.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+  return new RegExp(`(?<![\\w.-])${escaped}(?![\\w-]|\\.\\d)`, "i").test(message);
 }
 
 /** One line of JSON with the same content. */

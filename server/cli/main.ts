@@ -45,8 +45,8 @@ async function main(argv: readonly string[], cli: Cli): Promise<ExitCode> {
 
 function report(error: unknown, args: readonly string[], cli: Cli): ExitCode {
   if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
-  // A command that only has subcommands was called without one; its help is printed.
-  if (error instanceof CommanderError && error.code === "commander.help") return EXIT.usage;
+  // A command that only has subcommands was called without one: its help is what was asked for.
+  if (error instanceof CommanderError && error.code === "commander.help") return EXIT.ok;
   const shown = error instanceof CommanderError ? fromCommander(error, args) : toCliError(error);
   print(shown, args, cli);
   return shown.exitCode;
@@ -61,10 +61,16 @@ function print(error: CliError, args: readonly string[], cli: Cli): void {
 function fromCommander(error: CommanderError, args: readonly string[]): CliError {
   const [, what = error.message, meant] =
     /^(?:error: )?(.*?)(?:\s*\((Did you mean .*\?)\))?$/s.exec(error.message) ?? [];
-  const [command = ""] = args;
-  const help = COMMANDS[command] === undefined ? "headrace --help" : `headrace ${command} --help`;
-  const remedy = meant === undefined ? `see \`${help}\`` : meant.replace(/^D/, "d");
+  const remedy =
+    meant === undefined ? `see \`headrace ${calledCommand(args)}--help\`` : meant.replace(/^D/, "d");
   return new CliError(EXIT.usage, what, { reason: "USAGE", remedy });
+}
+
+/** The command and its subcommand among the arguments, each with a space behind it. */
+function calledCommand([first = "", second = ""]: readonly string[]): string {
+  if (COMMANDS[first] === undefined) return "";
+  const isSubcommand = COMMANDS[first].subcommands?.includes(second) === true;
+  return isSubcommand ? `${first} ${second} ` : `${first} `;
 }
 
 /**

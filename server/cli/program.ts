@@ -6,6 +6,7 @@ import type { DefineCommand } from "./global-options.js";
 interface CommandEntry {
   readonly summary: string;
   readonly group: string;
+  readonly subcommands?: readonly string[];
   /** Loaded only when the command is called, so that each start loads just what it needs. */
   load(): Promise<DefineCommand>;
 }
@@ -34,11 +35,13 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   config: {
     group: SERVER,
     summary: "show the settings of the server",
+    subcommands: ["print"],
     load: async () => (await import("./commands/config.js")).defineConfig,
   },
   workflows: {
     group: WORKFLOWS,
     summary: "list, get, put and validate workflows",
+    subcommands: ["list", "get", "put", "validate", "versions"],
     load: async () => (await import("./commands/workflows.js")).defineWorkflows,
   },
   run: {
@@ -107,7 +110,7 @@ export function createProgram(cli: Cli): Command {
     .addHelpText("after", `\nExit codes:\n${exitCodeHelp()}`)
     .configureHelp({ showGlobalOptions: true })
     // Errors are thrown and printed once, by main.
-    .configureOutput({ outputError: () => undefined })
+    .configureOutput({ outputError: () => undefined, writeErr: (text) => cli.stdout.write(text) })
     .exitOverride();
   for (const [name, { summary, group }] of Object.entries(COMMANDS)) {
     // `description` is what a command's own help begins with, `summary` its line in the list.

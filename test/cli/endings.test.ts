@@ -4,6 +4,8 @@ import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import test from "ava";
+import { CliError, EXIT, errorText } from "../../server/cli/cli-error.js";
+import { createStyle } from "../../server/cli/style.js";
 import { ExecutionService } from "../../server/gen/headrace/v1/execution_service_pb.js";
 import { startDouble, unary } from "../support/grpc-double.js";
 import { CLI_PATH, runCli } from "../support/run-cli.js";
@@ -75,3 +77,13 @@ for (const json of [[], ["--json"]]) {
     } else t.like(JSON.parse(stderr), { error: { reason: "OUTPUT_UNWRITABLE", exitCode: 74 } });
   });
 }
+
+test("facts that the sentence has said are not told again", (t) => {
+  const text = (message: string, facts: object): string =>
+    errorText(new CliError(EXIT.refused, message, facts), createStyle(false));
+  const inUse = text("port 7555 of 127.0.0.1 is in use", { field: "port", actual: "7555" });
+  t.is(inUse, "error: port 7555 of 127.0.0.1 is in use\n");
+  t.is(text(".headrace is in use by process 2169.", { actual: "2169" }).split("\n").length, 2);
+  const said = text("The input has 110 bytes.", { field: "start.input", limit: "10", actual: "110" });
+  t.is(said.split("\n")[1], "  field start.input, limit 10");
+});

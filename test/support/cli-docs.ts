@@ -4,6 +4,9 @@ import type { Cli } from "../../server/cli/cli.js";
 import { clientOptions, createProgram, defineAll } from "../../server/cli/program.js";
 import { markdownTable } from "./markdown-table.js";
 
+/** Hidden in help as well; other hidden options are for programs, which need their documentation. */
+const HIDDEN_UNTIL_SUPPORTED = "--against-workers";
+
 /** Nothing of it is used while commands are only defined. */
 const cli: Cli = {
   env: {},
@@ -48,7 +51,9 @@ function commandSection(command: Command): string {
     ]);
     parts.push(markdownTable(["argument", "meaning"], rows));
   }
-  const options = command.options.filter((option) => !isSetting(option) && !isClientOption(option));
+  const options = command.options.filter(
+    (option) => !isSetting(option) && !isClientOption(option) && option.flags !== HIDDEN_UNTIL_SUPPORTED,
+  );
   if (options.length > 0) parts.push(optionTable(options));
   if (command.options.some(isSetting)) {
     parts.push("Takes a flag for every setting in [configuration.md](configuration.md).");

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { WorkflowSpec } from "../../gen/headrace/v1/workflow_pb.js";
 import {
@@ -48,7 +48,10 @@ export function defineWorkflows(command: Command, cli: Cli): void {
     .description("Tell what is wrong with a workflow without storing it.");
   validating
     .argument("<file>", "the proto JSON form of WorkflowSpec, or - for standard input")
-    .option("--against-workers", "also ask whether connected workers serve every task")
+    // The server refuses it as not supported yet, so nobody is offered it.
+    .addOption(
+      new Option("--against-workers", "also ask whether connected workers serve every task").hideHelp(),
+    )
     .action((file: string, options: { againstWorkers?: boolean }) =>
       withClient(cli, validating, (session) => validate(session, file, options.againstWorkers === true)),
     );
