@@ -1,3 +1,4 @@
+import { isWorkflow, requireInputs, requireServables, requireWorkflow } from "./check-arguments.js";
 import type { Connection } from "./connection.js";
 import { HeadraceError, StartManyError } from "./errors.js";
 import { resultOf } from "./execution.js";
@@ -80,6 +81,7 @@ export class Client implements AsyncDisposable {
 
   /** Stores a version of a workflow and makes it the latest. Idempotent by content. */
   async put(workflow: WorkflowDefinition): Promise<StoredWorkflow> {
+    requireWorkflow(workflow);
     const request = { namespace: this.namespace, spec: workflow.spec };
     const { name, version, created } = await this.#connection.unary(
       WorkflowService.method.putWorkflow,
@@ -113,15 +115,20 @@ export class Client implements AsyncDisposable {
     options: StartManyOptions = {},
   ): Promise<Array<ExecutionHandle<Out>>> {
     const { wait = true, ...startOptions } = options;
+    requireInputs(inputs);
     const version = await this.#versionOf(workflow, options);
+    // What is wrong with the options is told before anything starts.
+    executionStart(nameOf(workflow), version, undefined, startOptions);
     const started: Array<Promise<ExecutionHandle<Out>>> = [];
     for (const input of inputs) {
       await this.#manyStarts.room();
-      const start = executionStart(nameOf(workflow), version, input, startOptions);
-      const isPushed = wait && this.#manyStarts.canWait;
-      const answers = this.#send(start, isPushed, this.#manyStarts);
-      const pushed = isPushed ? answers.ended.then(keptEnd) : undefined;
-      started.push(answers.started.then((result) => this.#handle<Out>(start, result, pushed)));
+      const path = `inputs[${started.length}]`;
+      const startOf = (): ExecutionStart =>
+        executionStart(nameOf(workflow), version, input, startOptions, path);
+      const starting = this.#startOneOfMany<Out>(startOf, wait);
+      // The refusal is read below, when all have been given to the stream.
+      starting.catch(() => undefined);
+      started.push(starting);
     }
     const errors = new Map<number, unknown>();
     const handles = (await Promise.allSettled(started)).map((each, i) => {
@@ -170,7 +177,7 @@ export class Client implements AsyncDisposable {
 
   /** Puts the workflows and serves the tasks until the worker is closed. Resolves when the server knows it. */
   async serve(what: Servable | readonly Servable[], options: ServeOptions = {}): Promise<Worker> {
-    const servables: readonly Servable[] = Array.isArray(what) ? what : [what as Servable];
+    const servables = requireServables(what);
     const workflows = servables.filter(isWorkflow);
     await Promise.all(workflows.map((workflow) => this.#stored(workflow)));
     const { connection, namespace, warn } = this.#source;
@@ -202,6 +209,15 @@ export class Client implements AsyncDisposable {
     this.#forgetSignals();
   }
 
+  /** An input that cannot be written rejects as a start that the server refuses does: the others go on. */
+  async #startOneOfMany<Out>(startOf: () => ExecutionStart, wait: boolean): Promise<ExecutionHandle<Out>> {
+    const start = startOf();
+    const isPushed = wait && this.#manyStarts.canWait;
+    const answers = this.#send(start, isPushed, this.#manyStarts);
+    const pushed = isPushed ? answers.ended.then(keptEnd) : undefined;
+    return this.#handle<Out>(start, await answers.started, pushed);
+  }
+
   #send(start: ExecutionStart, wait: boolean, stream = this.#starts): StartAnswers {
     if ((start.input?.data.length ?? 0) <= STREAMED_BYTES) return stream.start(start, wait);
     return { started: this.#startAlone(start), ended: Promise.resolve(undefined) };
@@ -220,6 +236,7 @@ export class Client implements AsyncDisposable {
 
   async #versionOf(workflow: WorkflowDefinition | string, options: StartOptions): Promise<string> {
     if (typeof workflow === "string") return options.version ?? "";
+    requireWorkflow(workflow);
     if (options.version !== undefined) {
       throw new HeadraceError("INVALID_OPTION", "A version was given for a workflow that is defined here", {
         field: "version",
@@ -244,10 +261,6 @@ export class Client implements AsyncDisposable {
 
 function nameOf(workflow: WorkflowDefinition | string): string {
   return typeof workflow === "string" ? workflow : workflow.name;
-}
-
-function isWorkflow(servable: Servable): servable is WorkflowDefinition {
-  return "spec" in servable;
 }
 
 /** Queues that a workflow, or a task served by itself, waits in. */

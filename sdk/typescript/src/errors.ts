@@ -60,11 +60,14 @@ export class StartManyError<Handle> extends HeadraceError {
   readonly errors: ReadonlyMap<number, unknown>;
 
   constructor(handles: ReadonlyArray<Handle | undefined>, errors: ReadonlyMap<number, unknown>) {
-    const [first] = errors;
-    super("SOME_NOT_STARTED", `${errors.size} of ${handles.length} executions were not started`, {
+    const [[index, cause] = []] = errors;
+    const where = `inputs[${index}]`;
+    const what = `${errors.size} of ${handles.length} executions were not started, the first at ${where}`;
+    super("SOME_NOT_STARTED", what, {
+      field: where,
       actual: errors.size,
       remedy: "Read `errors` by position; `handles` has those that were started.",
-      cause: first?.[1],
+      cause,
     });
     this.name = "StartManyError";
     this.handles = handles;

@@ -12,7 +12,7 @@ import { executionOf, resultOf, taskStateOf } from "./execution.js";
 import { ExecutionStatus as StatusNumber } from "./gen/headrace/v1/execution_pb.js";
 import type { ExecutionFilterSchema, StreamedEnded } from "./gen/headrace/v1/execution_service_pb.js";
 import { ExecutionService } from "./gen/headrace/v1/execution_service_pb.js";
-import { refuseUnknownOptions } from "./options.js";
+import { refuseUnknownOptions, requireLabels } from "./options.js";
 import { deadlineOf, waitOver, within } from "./wait.js";
 
 /** How long a caller waits for an output. */
@@ -133,8 +133,10 @@ export class Executions {
   /** Goes on after a broken connection where it was. Ends with the execution. */
   async *watch(
     executionId: string,
-    { signal }: WatchOptions = {},
+    options: WatchOptions = {},
   ): AsyncGenerator<ExecutionUpdate, void, undefined> {
+    refuseUnknownOptions(options, ["signal"], "watch()");
+    const { signal } = options;
     let afterRevision = 0n;
     for (let broken = 0; ;) {
       try {
@@ -177,7 +179,7 @@ function filterOf(options: ListOptions): MessageInitShape<typeof ExecutionFilter
     workflow: options.workflow ?? "",
     version: options.version ?? "",
     statuses: (options.statuses ?? []).map(statusNumber),
-    labels: { ...options.labels },
+    labels: requireLabels(options.labels),
     ...(options.createdAfter && { createdAfter: timestampFromDate(options.createdAfter) }),
     ...(options.createdBefore && { createdBefore: timestampFromDate(options.createdBefore) }),
   };

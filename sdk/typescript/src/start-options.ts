@@ -8,7 +8,7 @@ import { parseDuration } from "./duration.js";
 import type { ResultOptions } from "./executions.js";
 import type { ExecutionStart } from "./gen/headrace/v1/execution_service_pb.js";
 import { ExecutionStartSchema } from "./gen/headrace/v1/execution_service_pb.js";
-import { refuseUnknownOptions, requireWhole } from "./options.js";
+import { refuseUnknownOptions, requireLabels, requireWhole } from "./options.js";
 import { uuidv7 } from "./uuid.js";
 
 /** How to start an execution. */
@@ -56,12 +56,13 @@ const KNOWN = [
   "tracestate",
 ];
 
-/** What to start, with an execution id. Throws INVALID_OPTION and INVALID_PAYLOAD. */
+/** What to start, with an execution id; errors tell `path` as the place of the input. Throws INVALID_OPTION and INVALID_PAYLOAD. */
 export function executionStart(
   workflow: string,
   version: string,
   input: unknown,
   options: StartOptions,
+  path = "input",
 ): ExecutionStart {
   refuseUnknownOptions(options, KNOWN, "start()");
   const start = create(ExecutionStartSchema, {
@@ -72,8 +73,8 @@ export function executionStart(
     traceparent: options.traceparent ?? currentTraceparent(),
     tracestate: options.tracestate ?? "",
   });
-  if (input !== undefined) start.input = encodePayload(input, "input");
-  if (options.labels !== undefined) start.labels = { ...options.labels };
+  if (input !== undefined) start.input = encodePayload(input, path);
+  if (options.labels !== undefined) start.labels = requireLabels(options.labels);
   if (options.deadline !== undefined)
     start.deadline = durationFromMs(parseDuration(options.deadline, "deadline"));
   if (options.priority !== undefined) start.priority = requireWhole(options.priority, -100, 100, "priority");

@@ -6,7 +6,7 @@ import { settlesWithin } from "./deferred.js";
 import type { DurationLike } from "./duration.js";
 import { parseDuration } from "./duration.js";
 import { CancelledError, HeadraceError } from "./errors.js";
-import { refuseUnknownOptions, requireWhole } from "./options.js";
+import { refuseUnknownOptions, requireLabels, requireWhole } from "./options.js";
 import { WORKER_DRAINING } from "./run-attempt.js";
 import { SDK_NAME, SDK_VERSION } from "./sdk-version.js";
 import { onStopSignal } from "./signals.js";
@@ -80,7 +80,7 @@ export class Worker implements AsyncDisposable {
       sdkVersion: SDK_VERSION,
       handlers: [...handlers.keys()],
       queues: [...(options.queues ?? source.queues)],
-      labels: { ...options.labels },
+      labels: requireLabels(options.labels),
       buildId: options.buildId ?? "",
       slots: concurrency,
     };

@@ -7,7 +7,7 @@ import { parseDuration } from "./duration.js";
 import { HeadraceError } from "./errors.js";
 import type { WorkflowSpec } from "./gen/headrace/v1/workflow_pb.js";
 import { WorkflowSpecSchema } from "./gen/headrace/v1/workflow_pb.js";
-import { refuseUnknownOptions } from "./options.js";
+import { refuseUnknownOptions, requireLabels, shown } from "./options.js";
 import type { Ref, Resolved } from "./ref.js";
 import { refFacts } from "./ref.js";
 import type { TaskDefinition } from "./task-options.js";
@@ -46,6 +46,7 @@ export interface Workflow<In, Out> extends WorkflowDefinition {
 /** The output that follows from what the function of a workflow returns. */
 export type OutputOf<Result> = undefined extends Result ? unknown : Resolved<Result>;
 
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
 const KNOWN = ["description", "inputSchema", "deadline", "labels"];
 
 /**
@@ -59,6 +60,7 @@ export function workflow<In, Result>(
   define: (input: Ref<In>) => Result,
   options: WorkflowOptions = {},
 ): Workflow<In, OutputOf<Result>> {
+  checkDefinition(name, define);
   refuseUnknownOptions(options, KNOWN, `workflow "${name}"`);
   const builder = new WorkflowBuilder(name);
   const result: unknown = buildWith(builder, (input) => define(input as Ref<In>));
@@ -67,13 +69,33 @@ export function workflow<In, Result>(
     description: options.description ?? "",
     tasks: builder.nodes,
     output: outputExpression(builder, result),
-    labels: { ...options.labels },
+    labels: requireLabels(options.labels),
   });
   if (options.inputSchema !== undefined) spec.inputSchema = JSON.stringify(options.inputSchema);
   if (options.deadline !== undefined) {
     spec.deadline = durationFromMs(parseDuration(options.deadline, "deadline"));
   }
   return makeWorkflow(name, spec, builder.tasks);
+}
+
+function checkDefinition(name: unknown, define: unknown): void {
+  if (typeof name !== "string" || !NAME.test(name)) {
+    throw new HeadraceError("INVALID_OPTION", `${shown(name)} cannot be the name of a workflow`, {
+      field: "name",
+      actual: shown(name),
+      remedy: "Use 1 to 200 letters, digits, '.', '_' and '-', beginning with a letter or digit.",
+    });
+  }
+  if (typeof define === "function") return;
+  throw new HeadraceError(
+    "INVALID_OPTION",
+    `The definition of the workflow "${name}" is ${shown(define)}, not a function`,
+    {
+      field: "define",
+      actual: shown(define),
+      remedy: "Give a function that calls tasks: (input) => task(input).",
+    },
+  );
 }
 
 function outputExpression(builder: WorkflowBuilder, result: unknown): string {

@@ -467,6 +467,48 @@ test("watch goes on after a broken stream where it was, and ends with the execut
   t.deepEqual(revisions, [0n, 4n]);
 });
 
+test("what is no workflow, no list of inputs, no label or no option is refused and named", async (t) => {
+  const { client, server } = await scene(t);
+  void server.startCalls.take().then((call) => answerStarts(call, doubled));
+  const refused = async (doing: Promise<unknown>, field: string, message: RegExp): Promise<void> => {
+    const error = await t.throwsAsync(doing, { instanceOf: HeadraceError });
+    t.like(error, { reason: "INVALID_OPTION", field });
+    t.regex(error.message, message);
+  };
+  await refused(
+    client.start(5 as never, 1),
+    "workflow",
+    /The workflow is 5\. Give what workflow\(\) returned/,
+  );
+  await refused(client.start(undefined as never, 1), "workflow", /is undefined/);
+  await refused(client.run(double as never, 1), "workflow", /is the task "double"\. Define a workflow/);
+  await refused(client.put("flow" as never), "workflow", /is "flow"/);
+  await refused(client.serve("x" as never), "what", /is "x"\. Give what task\(\) or workflow\(\) returned/);
+  await refused(client.serve([flow, null as never]), "[1]", /serve\(\)\[1\] is null/);
+  await refused(client.startMany(flow, 5 as never), "inputs", /are 5\. Give an array/);
+  const labels = { a: 5 as never };
+  await refused(client.start(flow, 1, { labels }), 'labels["a"]', /labels\["a"\] is 5\. Give text/);
+  await refused(client.startMany(flow, [1], { labels }), 'labels["a"]', /is 5/);
+  await refused(client.serve(flow, { labels }), 'labels["a"]', /is 5/);
+  await refused(client.serve(flow, { concurrency: "5" as never }), "concurrency", /concurrency is "5"/);
+  await refused(client.list({ labels }).next(), 'labels["a"]', /is 5/);
+  const handle = await client.start(flow, 1);
+  await refused(handle.watch({ sginal: 1 } as never).next(), "sginal", /watch\(\) has no option "sginal"/);
+});
+
+test("of many inputs, those that cannot be written are told with their index", async (t) => {
+  const { client, server } = await scene(t);
+  void server.startCalls.take().then((call) => answerStarts(call, doubled));
+  const inputs = [1, new Map() as never, 3];
+  const error = await t.throwsAsync(client.startMany(flow, inputs), { instanceOf: StartManyError });
+  t.regex(error.message, /^1 of 3 executions were not started, the first at inputs\[1\]/);
+  t.is(error.field, "inputs[1]");
+  t.deepEqual([...error.errors.keys()], [1]);
+  t.like(error.errors.get(1), { reason: "INVALID_PAYLOAD" });
+  t.regex((error.cause as Error).message, /inputs\[1\] is a Map/);
+  t.is(error.handles.filter((handle) => handle !== undefined).length, 2);
+});
+
 test("closing refuses what was not answered", async (t) => {
   const { client, server } = await scene(t);
   const starting = client.start("flow", 1);

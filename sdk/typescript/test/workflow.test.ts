@@ -281,6 +281,11 @@ test("wrong names, options and inputs are refused where they are written", (t) =
   t.throws(() => task("a", () => 1, { retry: { backoff: "SLOW" as never } }), { message: /"SLOW"/ });
   t.throws(() => task("a", () => 1, { timeouts: { attempt: "soon" } }), { message: /timeouts\.attempt/ });
   t.throws(() => tick.with({ after: [], name: "x" } as never), { message: /"name"/ });
+  t.throws(() => workflow("a b", () => 1), {
+    message: /"a b" cannot be the name of a workflow.*Use 1 to 200/,
+  });
+  t.throws(() => workflow("w", 5 as never), { message: /"w" is 5, not a function/ });
+  t.throws(() => workflow("w", () => 1, { labels: { a: 5 as never } }), { message: /labels\["a"\] is 5/ });
   t.throws(() => workflow("w", () => 1, { deadlin: 1 } as never), { message: /"deadlin"/ });
   t.throws(() => workflow("w", () => anything({ f: new Map() })), { message: /anything\.input\.f is a Map/ });
   t.throws(() => workflow("w", (o: Ref<Order>) => anything({ o, f: () => 1 })), {
