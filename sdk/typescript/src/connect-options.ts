@@ -6,7 +6,7 @@ import { credentials } from "@grpc/grpc-js";
 import type { DurationLike } from "./duration.js";
 import { parseDuration } from "./duration.js";
 import { HeadraceError } from "./errors.js";
-import { refuseUnknownOptions } from "./options.js";
+import { refuseUnknownOptions, shown } from "./options.js";
 
 /** Where a server listens unless it is told otherwise. */
 export const DEFAULT_ADDRESS = "127.0.0.1:7400";
@@ -55,9 +55,18 @@ export interface Settings {
   readonly serverProgram: string | undefined;
   /** Directories in which programs are looked for, as PATH lists them. */
   readonly searchPath: string;
+  /** What the local server gets as its environment. */
+  readonly serverEnv: NodeJS.ProcessEnv;
 }
 
 const KNOWN = ["address", "namespace", "tls", "token", "connectTimeout", "callTimeout", "onWarning"];
+const HOST_PORT = /^(?:[^\s:/[\]]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})$/;
+const PORT_LIMIT = 65_535;
+const CLIENT_VARIABLES: ReadonlySet<string> = new Set([
+  "HEADRACE_ADDRESS",
+  "HEADRACE_NAMESPACE",
+  "HEADRACE_TOKEN",
+]);
 const TLS_KNOWN = ["ca", "cert", "key", "serverName"];
 
 /** The only reader of the environment. Throws INVALID_OPTION. */
@@ -66,7 +75,7 @@ export function readSettings(options: ConnectOptions, env: NodeJS.ProcessEnv = p
   const tls = options.tls ?? tlsFrom(env);
   if (typeof tls === "object") refuseUnknownOptions(tls, TLS_KNOWN, "tls");
   return {
-    address: options.address ?? nonEmpty(env["HEADRACE_ADDRESS"]),
+    address: addressFrom(options, env),
     namespace: options.namespace ?? nonEmpty(env["HEADRACE_NAMESPACE"]) ?? "default",
     credentials: credentialsOf(tls),
     serverName: typeof tls === "object" ? (tls.serverName ?? "") : "",
@@ -76,7 +85,29 @@ export function readSettings(options: ConnectOptions, env: NodeJS.ProcessEnv = p
     warn: options.onWarning ?? ((message) => process.emitWarning(message, { type: "HeadraceWarning" })),
     serverProgram: nonEmpty(env["HEADRACE_BIN"]),
     searchPath: env["PATH"] ?? "",
+    serverEnv: serverEnvFrom(env),
   };
+}
+
+function addressFrom(options: ConnectOptions, env: NodeJS.ProcessEnv): string | undefined {
+  const address: unknown = options.address ?? nonEmpty(env["HEADRACE_ADDRESS"]);
+  if (address === undefined) return undefined;
+  const port = typeof address === "string" ? HOST_PORT.exec(address)?.[1] : undefined;
+  if (typeof address === "string" && Number(port) >= 1 && Number(port) <= PORT_LIMIT) return address;
+  const field = options.address === undefined ? "HEADRACE_ADDRESS" : "address";
+  throw new HeadraceError("INVALID_OPTION", `${field} is ${shown(address)}, not host:port`, {
+    field,
+    limit: PORT_LIMIT,
+    actual: shown(address),
+    remedy: `Give a host and a port from 1 to ${PORT_LIMIT}, such as ${DEFAULT_ADDRESS} or [::1]:7400.`,
+  });
+}
+
+/** These tell clients where to go, or mean something else to a server, which refuses to start with them. */
+function serverEnvFrom(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const isOfClients = (name: string): boolean =>
+    CLIENT_VARIABLES.has(name) || name.startsWith("HEADRACE_TLS");
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !isOfClients(name)));
 }
 
 function tlsFrom(env: NodeJS.ProcessEnv): boolean | TlsOptions {

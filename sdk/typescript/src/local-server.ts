@@ -11,11 +11,30 @@ import { HeadraceError } from "./errors.js";
 /** The line that `headrace dev` prints once it serves. */
 const READY = /^headrace: ready on (\S+)/;
 /** The first start may have to create a database. */
-const READY_WITHIN_MS = 60_000;
+export const READY_WITHIN_MS = 60_000;
 const STOPPED_WITHIN_MS = 10_000;
 const LOG_CHARS = 4_000;
+/** What `headrace dev` says when another server has its data; the address is missing until that one serves. */
+const IN_USE = /is in use by process \d+(?:, which answers at (\S+))?/;
+const BY_HAND = "Start it by hand to see more: headrace dev";
+const NOT_STARTED = "Set HEADRACE_BIN to the path of the program headrace, or leave it out to have it found.";
 
 type ServerProcess = ChildProcessByStdio<Writable, Readable, Readable>;
+
+/** A local server did not start because another server has the data of this folder. */
+export class DataDirInUse extends HeadraceError {
+  /** Where that one answers; undefined while it still starts. */
+  readonly address: string | undefined;
+
+  constructor(message: string, address: string | undefined) {
+    const use = address === undefined ? "" : `Set HEADRACE_ADDRESS=${address} to use that server. `;
+    super("LOCAL_SERVER_FAILED", message, {
+      actual: address,
+      remedy: `${use}Or end it and run one for all programs in a terminal: headrace dev`,
+    });
+    this.address = address;
+  }
+}
 
 /** A server of our own, as a child process, for development. */
 export class LocalServer {
@@ -34,9 +53,14 @@ export class LocalServer {
   /**
    * Starts `headrace dev` on a free port. Without the path of a program it looks for the package
    * "headrace" around the program that runs, then in the directories of `searchPath`. Throws
-   * LOCAL_SERVER_NOT_FOUND and LOCAL_SERVER_FAILED.
+   * LOCAL_SERVER_NOT_FOUND and LOCAL_SERVER_FAILED, the latter as a DataDirInUse when another server
+   * has the data.
    */
-  static async start(program: string | undefined, searchPath: string): Promise<LocalServer> {
+  static async start(
+    program: string | undefined,
+    searchPath: string,
+    env?: NodeJS.ProcessEnv,
+  ): Promise<LocalServer> {
     const path = program ?? findProgram(searchPath);
     const [command, args] = path.endsWith("js") ? [process.execPath, [path]] : [path, []];
     // A process group of its own: Ctrl-C must reach the workers first, which then stop the server.
@@ -44,6 +68,7 @@ export class LocalServer {
     const child = spawn(command, [...args, "dev", "--port", "0", "--with-parent"], {
       stdio: ["pipe", "pipe", "pipe"],
       detached: true,
+      ...(env === undefined ? {} : { env }),
     });
     let log = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (log = (log + text).slice(-LOG_CHARS)));
@@ -51,7 +76,7 @@ export class LocalServer {
       child.once("error", () => resolve()).once("exit", () => resolve());
     });
     const ready = new Deferred<string>();
-    child.once("error", (error) => ready.reject(failed(path, error.message, log)));
+    child.once("error", (error) => ready.reject(failed(path, error.message, log, NOT_STARTED)));
     // By then all that it said has been read, which at its exit need not be so.
     child.once("close", (code, signal) =>
       ready.reject(failed(path, `it exited with ${signal ?? code ?? "no code"}`, log)),
@@ -123,12 +148,10 @@ function programInPath(searchPath: string): string | undefined {
   return directories.map((directory) => join(directory, "headrace")).find((path) => existsSync(path));
 }
 
-function failed(path: string, why: string, log: string): HeadraceError {
-  return new HeadraceError(
-    "LOCAL_SERVER_FAILED",
-    `The local server did not start: ${path}: ${why}\n${log.trim()}`,
-    {
-      remedy: "Start it by hand to see more: headrace dev",
-    },
-  );
+function failed(path: string, why: string, log: string, remedy = BY_HAND): HeadraceError {
+  const said = log.trim() === "" ? "" : `\n${log.trim()}`;
+  const message = `The local server did not start: ${path}: ${why}${said}`;
+  const inUse = IN_USE.exec(log);
+  if (inUse !== null) return new DataDirInUse(message, inUse[1]);
+  return new HeadraceError("LOCAL_SERVER_FAILED", message, { remedy });
 }

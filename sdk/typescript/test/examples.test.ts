@@ -7,6 +7,8 @@ import { promisify } from "node:util";
 
 import test from "ava";
 
+import { reachLocal } from "../src/connect.js";
+import { readSettings } from "../src/connect-options.js";
 import { LocalServer } from "../src/local-server.js";
 
 const run = promisify(execFile);
@@ -63,6 +65,14 @@ test("cancel", async (t) => {
   const lines = await outputOf("cancel");
   t.true(lines.some((line) => line.startsWith("RUNNING copy RUNNING")));
   t.is(lines.at(-1), "ended CANCELLED");
+});
+
+test("a program that starts no server of its own uses that of another program in the folder", async (t) => {
+  const env = { ...process.env, HEADRACE_BIN: headrace, HEADRACE_TLS: "0" };
+  const { connection, localServer } = await reachLocal(readSettings({}, env));
+  t.teardown(() => connection.close());
+  t.is(connection.address, server.address);
+  t.is(localServer, undefined);
 });
 
 test("the README's hello is the example, and short", async (t) => {

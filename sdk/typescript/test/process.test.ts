@@ -1,11 +1,15 @@
 import { execFile, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import test from "ava";
 
+import { reachLocal } from "../src/connect.js";
 import { readSettings } from "../src/connect-options.js";
 import { connect, HeadraceError, SDK_VERSION, task, workflow } from "../src/index.js";
 import { LocalServer } from "../src/local-server.js";
@@ -76,12 +80,65 @@ test("a local server that cannot be found or started says why", async (t) => {
   });
   t.is(missing.reason, "LOCAL_SERVER_FAILED");
   t.regex(missing.message, /\/nowhere\/headrace.*ENOENT/);
-  process.env["FAKE_HEADRACE_FAILS"] = "1";
-  const starting = LocalServer.start(fakeHeadrace, "");
-  // Its process has its environment by now, and those of other tests must not get it.
-  delete process.env["FAKE_HEADRACE_FAILS"];
+  t.false(/\n/.test(missing.message));
+  t.regex(missing.message, /ENOENT\. Set HEADRACE_BIN/);
+  const starting = LocalServer.start(fakeHeadrace, "", { ...process.env, FAKE_HEADRACE_FAILS: "1" });
   const failed = await t.throwsAsync(starting, { instanceOf: HeadraceError });
   t.regex(failed.message, /exited with 3\nthe disk is full/);
+});
+
+test("a local server gets the environment without what is meant for clients", async (t) => {
+  const { searchPath, serverEnv } = readSettings(
+    { address: "a:1" },
+    {
+      PATH: process.env["PATH"],
+      HEADRACE_ADDRESS: "b:2",
+      HEADRACE_DATA_DIR: "/tmp/d",
+      HEADRACE_NAMESPACE: "team",
+      HEADRACE_TLS: "0",
+      HEADRACE_TLS_CA: "",
+      HEADRACE_TOKEN: "secret",
+    },
+  );
+  const server = await LocalServer.start(fakeHeadrace, searchPath, serverEnv);
+  const client = await connect({ address: server.address });
+  t.is((await client.put(workflow("w", () => task("a", () => 1)()))).version, "HEADRACE_DATA_DIR");
+  await client.close();
+  await server.stop();
+});
+
+test("the local server of another program for the same folder is used, also while it still starts", async (t) => {
+  const server = await ScriptedServer.start();
+  const folder = await mkdtemp(join(tmpdir(), "headrace-shared-"));
+  const env = {
+    ...process.env,
+    HEADRACE_BIN: fakeHeadrace,
+    FAKE_HEADRACE_IN_USE: server.address,
+    FAKE_HEADRACE_CALLS: join(folder, "calls"),
+  };
+  const { connection, localServer } = await reachLocal(readSettings({}, env));
+  t.is(connection.address, server.address);
+  t.is(localServer, undefined, "it is not ours to stop");
+  t.is(readFileSync(env.FAKE_HEADRACE_CALLS, "utf8"), "called\ncalled\n");
+  connection.close();
+  server.close();
+  const gone = await t.throwsAsync(reachLocal(readSettings({ connectTimeout: 100 }, env)), {
+    instanceOf: HeadraceError,
+  });
+  t.is(gone.reason, "LOCAL_SERVER_FAILED");
+  t.true(gone.message.includes(`Set HEADRACE_ADDRESS=${server.address} `), gone.message);
+  t.regex(gone.message, /in a terminal: headrace dev$/);
+  await rm(folder, { recursive: true });
+});
+
+test("an address that is not host:port is refused at once", async (t) => {
+  for (const address of ["foo", "http://foo:7400", "foo:0", "foo:65536", "::1:7400", "foo:7400/x", 7400]) {
+    const error = await t.throwsAsync(connect({ address: address as string }), { instanceOf: HeadraceError });
+    t.like(error, { reason: "INVALID_OPTION", field: "address" }, String(address));
+    t.regex(error.message, /address is .*, not host:port\. Give a host and a port/);
+  }
+  t.throws(() => readSettings({}, { HEADRACE_ADDRESS: "foo" }), { message: /HEADRACE_ADDRESS is "foo"/ });
+  t.is(readSettings({ address: "[::1]:7400" }, {}).address, "[::1]:7400");
 });
 
 test("the environment gives what the options leave out", (t) => {
