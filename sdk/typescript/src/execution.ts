@@ -89,10 +89,16 @@ export function taskStateOf(message: TaskMessage): TaskState {
     attempt: message.attempt,
     maxAttempts: message.maxAttempts,
     worker: message.worker,
-    progress: message.progress,
+    progress: progressOf(message.progress),
     startedAt: dateOf(message.startedAt),
     finishedAt: dateOf(message.finishedAt),
   };
+}
+
+/** Without what belongs to the message alone, such as the name of its type. */
+function progressOf(progress: TaskMessage["progress"]): TaskState["progress"] {
+  if (progress === undefined) return undefined;
+  return { done: progress.done, total: progress.total, message: progress.message };
 }
 
 /** How an execution ended. */

@@ -467,6 +467,19 @@ test("watch goes on after a broken stream where it was, and ends with the execut
   t.deepEqual(revisions, [0n, 4n]);
 });
 
+test("watch tells the progress as a value of its own", async (t) => {
+  const { server, client } = await scene(t);
+  const progress = { done: 1, total: 2, message: "half" };
+  server.onWatch = (call) => {
+    const tasks = [{ taskId: "a", progress }, { taskId: "b" }];
+    call.write(create(WatchExecutionResponseSchema, { execution: { executionId: "e" }, tasks }));
+    call.end();
+  };
+  const seen: unknown[] = [];
+  for await (const { tasks } of client.watch("e")) seen.push(...tasks.map((each) => each.progress));
+  t.deepEqual(seen, [progress, undefined]);
+});
+
 test("what is no workflow, no list of inputs, no label or no option is refused and named", async (t) => {
   const { client, server } = await scene(t);
   void server.startCalls.take().then((call) => answerStarts(call, doubled));
