@@ -181,7 +181,9 @@ test("an output that was not given is absent", (t) => {
   t.is(evaluate("has(tasks.a.output)", { outputs: { a: null } }), true);
   t.is(evaluate("has(tasks.a.output) ? tasks.a.output : 'none'"), "none");
   t.is(evaluate("has(input.a)"), false);
-  t.regex(errorOf(() => evaluate("tasks.a.output")).message, /task "a" has no output/);
+  t.is(evaluate("tasks.a.output"), null);
+  t.deepEqual(evaluate("{'a': tasks.a.output}"), { a: null });
+  t.regex(errorOf(() => evaluate("tasks.a.output.x")).message, /null has no fields \(looking for "x"\)/);
 });
 
 test("an expression that only names a payload says so", (t) => {

@@ -169,8 +169,8 @@ test("what cannot be made says why", (t) => {
     ["EXPRESSION_FAILED", /no field "x"/, joining(1, expression("input.x")), { input: text("{}") }],
     [
       "EXPRESSION_FAILED",
-      /Field "f": .*task "a" has no output/,
-      joining(1, { kind: "fields", fields: { f: "tasks.a.output" } }),
+      /Field "f": .*no fields \(looking for "x"\)/,
+      joining(1, { kind: "fields", fields: { f: "tasks.a.output.x" } }),
       {},
     ],
     [

@@ -24,7 +24,7 @@ export type {
   ResultOptions,
   WatchOptions,
 } from "./executions.js";
-export type { Input, Ref } from "./ref.js";
+export type { Input, OutputValue, Ref } from "./ref.js";
 export type { RetryOptions } from "./retry.js";
 export { SDK_VERSION } from "./sdk-version.js";
 export type { RunOptions, StartManyOptions, StartOptions } from "./start-options.js";

@@ -16,7 +16,10 @@ interface RefBrand<T> {
   readonly [valueOfRef]: T;
 }
 
-type RefFields<T> = T extends readonly (infer Item)[]
+// Of never, which is left of null and undefined, every conditional type is never: assignable to all inputs.
+type RefFields<T> = [T] extends [never] ? unknown : FieldsOf<T>;
+
+type FieldsOf<T> = T extends readonly (infer Item)[]
   ? { readonly [index: number]: Ref<Item> }
   : T extends object
     ? { readonly [Key in keyof T]-?: Ref<T[Key]> }
@@ -32,6 +35,9 @@ export type Resolved<T> =
     : T extends object
       ? { -readonly [Key in keyof T]: Resolved<T[Key]> }
       : T;
+
+/** The output of a handler as JSON has it: a handler that returns nothing has the output null. */
+export type OutputValue<Out> = Out extends Awaited<void> ? null : Out;
 
 /** What the SDK knows of a ref. */
 export interface RefFacts {

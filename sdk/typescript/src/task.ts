@@ -1,5 +1,5 @@
 import { HeadraceError } from "./errors.js";
-import type { Input, Ref } from "./ref.js";
+import type { Input, OutputValue, Ref } from "./ref.js";
 import type { Handler, NodeOptions, TaskOptions } from "./task-options.js";
 import { checkNodeOptions, checkTaskOptions } from "./task-options.js";
 import { currentBuilder } from "./workflow-builder.js";
@@ -12,14 +12,14 @@ export type TaskArguments<In> = undefined extends In ? [input?: Input<In>] : [in
  * the input is a ref, or a value in which any part may be a ref.
  */
 export interface Task<In, Out> {
-  (...input: TaskArguments<In>): Ref<Out>;
+  (...input: TaskArguments<In>): Ref<OutputValue<Out>>;
   /** The name under which workers serve it. */
   readonly name: string;
   readonly options: TaskOptions;
   /** Undefined when another worker serves it. */
   readonly handler: Handler<In, Out> | undefined;
   /** The same task with an id, ordering-only dependencies or other options for one use of it. */
-  with(options: NodeOptions): (...input: TaskArguments<In>) => Ref<Out>;
+  with(options: NodeOptions): (...input: TaskArguments<In>) => Ref<OutputValue<Out>>;
 }
 
 /**
@@ -61,16 +61,16 @@ function makeTask<In, Out>(
   }
   checkTaskOptions(options, `task "${name}"`);
   const source = { name, options, handler };
-  const call = (...input: TaskArguments<In>): Ref<Out> =>
-    currentBuilder(name).addNode(source, {}, input[0]) as Ref<Out>;
+  const call = (...input: TaskArguments<In>): Ref<OutputValue<Out>> =>
+    currentBuilder(name).addNode(source, {}, input[0]) as Ref<OutputValue<Out>>;
   Object.defineProperty(call, "name", { value: name });
   return Object.assign(call, {
     options,
     handler,
     with: (nodeOptions: NodeOptions) => {
       checkNodeOptions(nodeOptions, `task "${name}"`);
-      return (...input: TaskArguments<In>): Ref<Out> =>
-        currentBuilder(name).addNode(source, nodeOptions, input[0]) as Ref<Out>;
+      return (...input: TaskArguments<In>): Ref<OutputValue<Out>> =>
+        currentBuilder(name).addNode(source, nodeOptions, input[0]) as Ref<OutputValue<Out>>;
     },
   });
 }

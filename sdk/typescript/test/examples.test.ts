@@ -9,6 +9,7 @@ import test from "ava";
 
 import { reachLocal } from "../src/connect.js";
 import { readSettings } from "../src/connect-options.js";
+import { connect, task, workflow } from "../src/index.js";
 import { LocalServer } from "../src/local-server.js";
 
 const run = promisify(execFile);
@@ -73,6 +74,22 @@ test("a program that starts no server of its own uses that of another program in
   t.teardown(() => connection.close());
   t.is(connection.address, server.address);
   t.is(localServer, undefined);
+});
+
+test("the output of a task that returns nothing can be passed on and be the result", async (t) => {
+  const seen: unknown[] = [];
+  const silent = task("silent", async () => Promise.resolve());
+  const look = task("look", (value: unknown) => void seen.push(value));
+  const whole = workflow("whole", () => look(silent()));
+  const parts = workflow("parts", () => ({
+    first: silent(),
+    after: look({ was: silent.with({ id: "s" })() }),
+  }));
+  await using client = await connect({ address: server.address });
+  await client.serve([whole, parts]);
+  t.is(await client.run(whole, null), null);
+  t.deepEqual(await client.run(parts, null), { first: null, after: null });
+  t.deepEqual(seen, [null, { was: null }]);
 });
 
 test("the README's hello is the example, and short", async (t) => {

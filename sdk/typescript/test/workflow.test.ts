@@ -129,6 +129,23 @@ test("constants beside refs become literals, a list an expression, a constant in
   t.is(none?.case === "literal" ? decodePayload(none.value) : undefined, null);
 });
 
+test("a task that returns nothing has the output null, for the type checker too", (t) => {
+  const silent = task("silent", async () => Promise.resolve());
+  const maybe = task("maybe", (n: number) => (n > 0 ? { id: "a" } : undefined));
+  const takesNull = task("takesNull", (value: null) => value);
+  const takesEither = task("takesEither", (value: { id: string } | null) => value?.id);
+  const flow = workflow("flow", (n: Ref<number>) => {
+    takesNull(silent());
+    takesEither(maybe(n));
+    // @ts-expect-error What returns nothing is no order.
+    charge(silent());
+    return silent();
+  });
+  t.is(flow.spec.output, 'tasks["silent-3"].output', "a plain copy");
+  const output: (typeof flow)["types"] = { input: 1, output: null };
+  t.is(output.output, null);
+});
+
 test("`after` orders without using the output", (t) => {
   const flow = workflow("flow", (o: Ref<{ amount: number }>) => {
     const first = charge(o);

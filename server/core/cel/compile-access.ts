@@ -22,7 +22,7 @@ export function compileName(node: Extract<ASTNode, { readonly op: "id" }>, env: 
 /** `a.b` or `a[b]`. What stands under `tasks` is known at compile time, so that no task is read by surprise. */
 export function compileAccess(node: AccessNode, env: Env): Evaluate {
   const taskId = taskOutputOf(node, env);
-  if (taskId !== undefined) return (run) => demandOutput(run, taskId, node.start);
+  if (taskId !== undefined) return (run) => readOutput(run, taskId);
   const [leftNode] = node.args;
   const key = constantKey(node);
   if (isRoot(leftNode, "execution") && key !== undefined && !EXECUTION_FIELDS.includes(key)) {
@@ -83,12 +83,10 @@ function constantKey(node: AccessNode): string | undefined {
   return index.op === "value" && typeof index.args === "string" ? index.args : undefined;
 }
 
-function demandOutput(run: Run, taskId: string, at: number): unknown {
+/** A task that gave nothing reads as null, so that whatever a task gives can be passed on. */
+function readOutput(run: Run, taskId: string): unknown {
   run.meter.charge(1);
-  const output = run.scope.outputOf(taskId);
-  if (output !== undefined) return output;
-  run.at = at;
-  throw failed(run, `The task "${taskId}" has no output; test with has(tasks.${taskId}.output).`);
+  return run.scope.outputOf(taskId) ?? null;
 }
 
 function access(run: Run, container: unknown, member: unknown): unknown {
