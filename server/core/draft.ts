@@ -45,8 +45,8 @@ export interface Draft {
   readonly source: InputSource;
   readonly limits: DraftLimits;
   readonly touched: Map<number, TouchedTask>;
-  /** The inputs that tasks of this draft became ready with. */
-  readonly inputs: Set<Payload>;
+  /** The large inputs that tasks of this draft became ready with, once there is one. */
+  largeInputs: Set<Payload> | undefined;
   readonly superseded: SupersededAttempt[];
   readonly stops: StopOrder[];
   /** Whether the row of the execution has new values besides its revision. */
@@ -66,9 +66,11 @@ export interface DraftLimits {
 export function openDraft(state: ExecutionState, limits: DraftLimits): Draft {
   const source = inputSource(state, limits);
   return {
-    ...{ state, source, limits },
+    state,
+    source,
+    limits,
     touched: new Map(),
-    inputs: new Set(),
+    largeInputs: undefined,
     superseded: [],
     stops: [],
     executionTouched: false,

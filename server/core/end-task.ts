@@ -96,10 +96,14 @@ function openTask(draft: Draft, index: number, nowMs: number, ended: number[]): 
 }
 
 /** An input that tasks share is written once for the execution. */
-function payFor({ inputs, limits }: Draft, input: Payload): void {
+function payFor(draft: Draft, input: Payload): void {
   const bytes = input.data.length;
-  if (bytes < SHARED_INPUT_BYTES || !inputs.has(input)) limits.budget.spendBytes(bytes);
-  inputs.add(input);
+  if (bytes >= SHARED_INPUT_BYTES) {
+    draft.largeInputs ??= new Set();
+    if (draft.largeInputs.has(input)) return;
+    draft.largeInputs.add(input);
+  }
+  draft.limits.budget.spendBytes(bytes);
 }
 
 function blankTask(status: TaskStatus): TaskState {

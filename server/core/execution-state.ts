@@ -207,11 +207,8 @@ function bump(counts: number[], index: number, by: number): void {
 
 /** An estimate of the memory that a state takes, for the state cache. */
 export function stateSizeBytes(state: ExecutionState): number {
-  return (
-    600 +
-    state.facts.input.data.length +
-    state.keptBytes +
-    state.facts.plan.tasks.length * 32 +
-    state.tasks.reduce((sum, task) => sum + 120 + failureBytes(task?.failure), 0)
-  );
+  const { facts, tasks, keptBytes } = state;
+  let bytes = 600 + facts.input.data.length + keptBytes + facts.plan.tasks.length * 32 + tasks.length * 120;
+  for (const task of tasks) if (task?.failure !== undefined) bytes += failureBytes(task.failure);
+  return bytes;
 }

@@ -12,10 +12,15 @@ const POLL_MS = 1_000;
 const ALONE_POLL_MS = 10_000;
 const BATCH = 5_000;
 
+interface Waiting {
+  readonly listener: (end: ExecutionEnd) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
 interface Watched extends ExecutionKey {
   /** Of the key. */
   readonly name: string;
-  readonly onEnd: Set<(end: ExecutionEnd) => void>;
+  readonly onEnd: Set<Waiting>;
   readonly onChange: Set<() => void>;
 }
 
@@ -25,7 +30,7 @@ export class Watch {
   readonly #store: ExecutionStore;
   readonly #isAlone: () => boolean;
   readonly #poll: Loop;
-  readonly #stops = new WeakMap<AbortSignal, Set<() => void>>();
+  readonly #heeded = new WeakSet<AbortSignal>();
   #lookedAtMs = -Infinity;
 
   constructor(store: ExecutionStore, log: Log, isAlone: () => boolean) {
@@ -45,19 +50,14 @@ export class Watch {
   /** Calls back once when the execution has ended. The signal, or the answer, stops waiting. */
   onEnd(key: ExecutionKey, listener: (end: ExecutionEnd) => void, signal?: AbortSignal): () => void {
     const watched = this.#watch(key);
-    const waiting = signal === undefined ? undefined : this.#waitingOn(signal);
-    const tell = (end: ExecutionEnd): void => {
-      waiting?.delete(stop);
-      listener(end);
-    };
+    const waiting: Waiting = { listener, signal };
+    watched.onEnd.add(waiting);
     const stop = (): void => {
-      waiting?.delete(stop);
-      watched.onEnd.delete(tell);
+      watched.onEnd.delete(waiting);
       this.#drop(watched);
     };
-    watched.onEnd.add(tell);
-    waiting?.add(stop);
     if (signal?.aborted === true) stop();
+    else if (signal !== undefined) this.#heed(signal);
     return stop;
   }
 
@@ -95,14 +95,17 @@ export class Watch {
     if (this.#watched.size > 0) this.#poll.wake();
   }
 
-  /** What a signal stops. It has one listener however much that is: a stream waits for thousands of ends. */
-  #waitingOn(signal: AbortSignal): Set<() => void> {
-    const known = this.#stops.get(signal);
-    if (known !== undefined) return known;
-    const stops = new Set<() => void>();
-    this.#stops.set(signal, stops);
-    signal.addEventListener("abort", () => [...stops].forEach((stop) => stop()), { once: true });
-    return stops;
+  /** A stream waits for thousands of ends, so its signal has one listener, which looks for them all. */
+  #heed(signal: AbortSignal): void {
+    if (this.#heeded.has(signal)) return;
+    this.#heeded.add(signal);
+    const stopAll = (): void => {
+      for (const watched of [...this.#watched.values()]) {
+        for (const waiting of watched.onEnd) if (waiting.signal === signal) watched.onEnd.delete(waiting);
+        this.#drop(watched);
+      }
+    };
+    signal.addEventListener("abort", stopAll, { once: true });
   }
 
   #watch({ namespaceId, executionId }: ExecutionKey): Watched {
@@ -124,7 +127,7 @@ export class Watch {
     const listeners = [...watched.onEnd];
     watched.onEnd.clear();
     this.#drop(watched);
-    for (const listener of listeners) listener(end);
+    for (const { listener } of listeners) listener(end);
   }
 
   async #look(): Promise<number> {
