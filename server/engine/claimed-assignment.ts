@@ -1,13 +1,7 @@
 import { traceparentOf } from "../core/trace-context.js";
 import type { Assignment } from "./api.js";
-import type { HeldAttempt } from "./held-attempt.js";
+import { refOf } from "./held-attempt.js";
 import type { ClaimedTask } from "./lease-store.js";
-
-/** What names a claimed hand-out. */
-export function refOf(task: ClaimedTask): HeldAttempt["ref"] {
-  const { executionId, taskId, mapIndex, attempt, lease } = task;
-  return { executionId, taskId, mapIndex, attempt, lease };
-}
 
 /** What the worker is told of a claimed hand-out. */
 export function assignmentOf(task: ClaimedTask, deadlineAtMs: number | undefined): Assignment {

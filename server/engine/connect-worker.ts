@@ -1,5 +1,5 @@
 import type { AttemptRef, HelloRequest, SessionSink, WelcomeAnswer, WorkerSession } from "./api.js";
-import { handOutKey, heldKey, holdAttempt, type HeldAttempt } from "./held-attempt.js";
+import { handOutKey, heldKey, holdAttempt, refOf, type HeldAttempt } from "./held-attempt.js";
 import { uuidv7 } from "./ids.js";
 import type { HeldTask, SessionRow } from "./lease-store.js";
 import { Session, type SessionFacts } from "./session.js";
@@ -105,10 +105,9 @@ export function compareHeld(
 
 /** A hand-out that the database has, held on a new stream; the worker has it, so frame 0 has carried it. */
 export function adoptAttempt(task: HeldTask, before: Session | undefined, nowMs: number): HeldAttempt {
-  const { executionId, taskId, mapIndex, attempt, lease } = task;
-  const next = holdAttempt({ ...task, ref: { executionId, taskId, mapIndex, attempt, lease } }, 0, nowMs);
+  const next = holdAttempt({ ...task, ref: refOf(task) }, 0, nowMs);
   const previous = before?.held.get(heldKey(task));
-  if (previous?.ref.lease === lease) {
+  if (previous?.ref.lease === task.lease) {
     next.details = previous.details;
     next.progress = previous.progress;
   }

@@ -1,9 +1,9 @@
-import { assignmentOf, refOf } from "./claimed-assignment.js";
+import { assignmentOf } from "./claimed-assignment.js";
 import { answerOf, ClaimTurns, type Ask } from "./claim-turns.js";
 import type { Clock } from "./clock.js";
 import { findBacklog } from "./find-backlog.js";
 import type { HandOff, Reservation, Route } from "./hand-off.js";
-import { holdAttempt, UNSENT_FRAME, type HeldAttempt } from "./held-attempt.js";
+import { holdAttempt, refOf, UNSENT_FRAME, type HeldAttempt } from "./held-attempt.js";
 import type { ClaimedTask, LeaseStore } from "./lease-store.js";
 import type { Log } from "./log.js";
 import { Loop } from "./loop.js";

@@ -60,6 +60,11 @@ export function holdAttempt(facts: HandOutFacts, frame: number, nowMs: number): 
   };
 }
 
+/** What names the hand-out in a row that has more. */
+export function refOf({ executionId, taskId, mapIndex, attempt, lease }: AttemptRef): AttemptRef {
+  return { executionId, taskId, mapIndex, attempt, lease };
+}
+
 /** Names one hand-out of a task among all there were and will be. */
 export function handOutKey(task: Pick<AttemptRef, "executionId" | "taskId" | "mapIndex" | "lease">): string {
   return `${heldKey(task)}#${task.lease}`;

@@ -1,4 +1,4 @@
-import { handOutKey, heldKey, holdAttempt, type HeldAttempt } from "./held-attempt.js";
+import { handOutKey, heldKey, holdAttempt, refOf, type HeldAttempt } from "./held-attempt.js";
 import type { ServedTask } from "./lease-store.js";
 import { Loop } from "./loop.js";
 import type { SessionContext, Sessions } from "./sessions.js";
@@ -46,8 +46,7 @@ export class LeaseAudit {
     if (task.replicaId !== this.#context.replicaId) return;
     if (session === undefined || nowMs - task.startedAtMs < this.#context.settings.deliveryTimeoutMs) return;
     if (session.held.get(heldKey(task))?.ref.lease === task.lease) return;
-    const { executionId, taskId, mapIndex, attempt, lease } = task;
-    const ref = { executionId, taskId, mapIndex, attempt, lease };
+    const ref = refOf(task);
     this.#context.log.warn(
       { sessionId: task.sessionId, ...ref },
       "a hand-out was never sent, it is taken back",

@@ -1,5 +1,6 @@
 import { HeadraceError } from "../core/errors.js";
 import type { DatabaseClock } from "./clock.js";
+import { refOf } from "./held-attempt.js";
 import { Loop } from "./loop.js";
 import type { SessionContext, Sessions } from "./sessions.js";
 
@@ -163,8 +164,8 @@ export class Replica {
   async #takeBack(
     orphan: Awaited<ReturnType<SessionContext["store"]["readOrphans"]>>[number],
   ): Promise<void> {
-    const { namespaceId, executionId, taskId, mapIndex, attempt, lease } = orphan;
-    const ref = { executionId, taskId, mapIndex, attempt, lease };
+    const { namespaceId } = orphan;
+    const ref = refOf(orphan);
     await this.#context.committer.request<boolean>((reply) => ({
       kind: "lose",
       namespaceId,
